@@ -125,12 +125,12 @@ func newerVersionError(version int) error {
 const (
 	pgSchema  = "coffre_reactors"
 	pgReaders = 1
-	pgWriters = 1 // as in a file
+	pgWriters = 4
 )
 
 // OpenPostgres opens the reactors' tables in the PostgreSQL database of dsn, in the schema
-// coffre_reactors, and creates missing ones. Several processes may have them open; the
-// caller lets one process at a time react, so that no effect happens twice.
+// coffre_reactors, and creates missing ones. Several processes may have them open; of
+// each part of the citizens one works at a time, see [RouterOptions].
 func OpenPostgres(ctx context.Context, dsn string) (*DB, error) {
 	writer, err := pgdb.Open(dsn, pgdb.Options{Schema: pgSchema, Name: "coffre reactors", Conns: pgWriters})
 	if err != nil {
@@ -239,6 +239,67 @@ func (db *DB) position(ctx context.Context, reactor, topic string, first func() 
 		return p, fmt.Errorf("keep the first position: %w", err)
 	}
 	return db.storedPosition(ctx, reactor, topic)
+}
+
+// partPosition returns the reactor's place in the log for a part of the citizens. Where the
+// reactor's work was divided otherwise before, or followed its topics apart, each part begins
+// where everything had been passed: what was handled since is recognised. One that never ran
+// is put where first says.
+func (db *DB) partPosition(ctx context.Context, reactor string, part Part, first func() (eventstore.Position, error)) (eventstore.Position, error) {
+	p, err := db.storedPosition(ctx, reactor, part.String())
+	if !errors.Is(err, sql.ErrNoRows) {
+		return p, err
+	}
+	if p, err = first(); err != nil {
+		return p, err
+	}
+	if err := db.divide(ctx, reactor, part.Of, p); err != nil {
+		return p, err
+	}
+	return db.storedPosition(ctx, reactor, part.String())
+}
+
+// divide gives every part of a reactor a position, and removes those of another division.
+func (db *DB) divide(ctx context.Context, reactor string, parts int, first eventstore.Position) error {
+	return db.Write(ctx, func(tx *sqlx.Tx) error {
+		var rows []struct {
+			Topic   string
+			Commit  int64 `db:"log_commit"`
+			Prepare int64 `db:"log_prepare"`
+		}
+		if err := tx.SelectContext(ctx, &rows, tx.Rebind(`SELECT topic, log_commit, log_prepare FROM reactor_positions WHERE reactor = ?`), reactor); err != nil {
+			return fmt.Errorf("read positions: %w", err)
+		}
+		names := map[string]bool{}
+		for i := range parts {
+			names[Part{i, parts}.String()] = true
+		}
+		from := first
+		for i, r := range rows {
+			at := eventstore.Position{Commit: uint64(r.Commit), Prepare: uint64(r.Prepare)}
+			if i == 0 {
+				from = at
+			}
+			from = lowest(from, at)
+		}
+		for name := range names {
+			if _, err := tx.ExecContext(ctx, tx.Rebind(`
+				INSERT INTO reactor_positions (reactor, topic, log_commit, log_prepare, moved_at) VALUES (?, ?, ?, ?, ?)
+				ON CONFLICT DO NOTHING`),
+				reactor, name, int64(from.Commit), int64(from.Prepare), time.Now().UnixMicro()); err != nil {
+				return fmt.Errorf("keep the first positions: %w", err)
+			}
+		}
+		for _, r := range rows {
+			if names[r.Topic] {
+				continue
+			}
+			if _, err := tx.ExecContext(ctx, tx.Rebind(`DELETE FROM reactor_positions WHERE reactor = ? AND topic = ?`), reactor, r.Topic); err != nil {
+				return fmt.Errorf("forget former positions: %w", err)
+			}
+		}
+		return nil
+	})
 }
 
 // Furthest returns the position that the furthest reactor has come to, and that reactor's

@@ -12,6 +12,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 
+	"coffre/domain"
 	"coffre/eventstore"
 )
 
@@ -25,7 +26,10 @@ type Notice struct {
 	Leaf        int64
 	Recorded    time.Time // when the event was recorded, UTC
 	Correlation uuid.UUID // of the request that caused it; Nil when it names none
-	Clear       []byte    // JSON of the clear fields
+	// Citizen is whom the event is about: who is named by it, or else by the first event of its
+	// stream. It is zero for events about nobody.
+	Citizen domain.CitizenID
+	Clear   []byte // JSON of the clear fields
 }
 
 // Name returns the event's permanent name without its form, "document.revoked".
@@ -45,21 +49,29 @@ const (
 	MetaLeaf        = "leaf"
 	MetaRecorded    = "recorded"
 	MetaCorrelation = "correlation" // absent when the event names none
+	MetaCitizen     = "citizen"     // an id that the vault made; absent when the event is about nobody
 	metaAttempt     = "attempt"     // set by the router: tries so far
 )
 
-// notice returns what reactors may see of r.
-func notice(ctx context.Context, l *eventstore.Log, r eventstore.Record) (Notice, error) {
+// notice returns what reactors may see of r, which is about a citizen.
+func notice(ctx context.Context, l *eventstore.Log, r eventstore.Record, citizen domain.CitizenID) (Notice, error) {
 	leaf, err := l.Leaves().Leaf(ctx, r.Position)
 	if err != nil {
 		return Notice{}, fmt.Errorf("number of the leaf: %w", err)
 	}
-	n := Notice{ID: r.ID, Type: r.Type, Stream: r.Stream, Revision: r.Revision, Leaf: leaf, Recorded: r.Time, Clear: r.Clear}
+	n := unnumbered(r, citizen)
+	n.Leaf = leaf
+	return n, nil
+}
+
+// unnumbered is the notice of r without the number of its leaf.
+func unnumbered(r eventstore.Record, citizen domain.CitizenID) Notice {
+	n := Notice{ID: r.ID, Type: r.Type, Stream: r.Stream, Revision: r.Revision, Recorded: r.Time, Clear: r.Clear, Citizen: citizen}
 	// Metadata this program cannot read costs the correlation, not the delivery.
 	if meta, err := r.Metadata(); err == nil {
 		n.Correlation = meta.Correlation
 	}
-	return n, nil
+	return n
 }
 
 // Message returns n as a Watermill message that shares nothing with n.
@@ -74,6 +86,9 @@ func (n Notice) Message() *message.Message {
 	}
 	if n.Correlation != uuid.Nil {
 		m.Metadata[MetaCorrelation] = n.Correlation.String()
+	}
+	if !n.Citizen.IsZero() {
+		m.Metadata[MetaCitizen] = n.Citizen.String()
 	}
 	return m
 }
@@ -97,12 +112,15 @@ func fromMessage(m *message.Message) (Notice, error) {
 		Recorded: recorded.UTC(),
 		Clear:    m.Payload,
 	}
-	var correlationErr error
+	var correlationErr, citizenErr error
 	if c := m.Metadata.Get(MetaCorrelation); c != "" {
 		n.Correlation, correlationErr = uuid.Parse(c)
 	}
+	if c := m.Metadata.Get(MetaCitizen); c != "" {
+		n.Citizen.UUID, citizenErr = uuid.Parse(c)
+	}
 	switch {
-	case idErr != nil, revisionErr != nil, leafErr != nil, timeErr != nil, correlationErr != nil,
+	case citizenErr != nil, idErr != nil, revisionErr != nil, leafErr != nil, timeErr != nil, correlationErr != nil,
 		n.ID == uuid.Nil, n.Type == "", n.Stream == "", n.Revision < 0, n.Leaf < 0:
 		return Notice{}, ErrNotANotice
 	}

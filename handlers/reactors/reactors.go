@@ -1,10 +1,39 @@
 // Package reactors does what follows from events outside the log: it calls other
 // systems and starts further writes, through Watermill, at least once.
 //
-// A [Subscriber] delivers the log as messages, in order, one at a time for each
-// reactor. A [Router] runs reactors over it with retries, time limits and a place
-// where messages that cannot be handled are set aside. What a reactor did, how far
-// it came and what was set aside is kept in one small database, [DB].
+// A [Subscriber] delivers the log as messages, in order. A [Router] runs reactors over
+// it with retries, time limits and a place where messages that cannot be handled are set
+// aside. What a reactor did, how far it came and what was set aside is kept in one small
+// database, [DB].
+//
+// # How to write a reactor
+//
+// A [Reactor] has a name, topics and a function Handle. The name is the key of all that is
+// remembered of it. Handle is called with one event after the other, as a [Notice], for each
+// citizen in the order of the log, whichever of its topics an event belongs to; events of
+// different citizens are handled at the same time, in eight parts, by whichever process has
+// a part. Key orders by something else than the citizen.
+//
+//	reactors.Reactor{
+//		Name: "letters", Topics: []string{"document", "consent.requested"}, From: reactors.FromNow,
+//		Handle: func(ctx context.Context, n reactors.Notice) (reactors.Effect, error) {
+//			letter, err := compose(ctx, n)
+//			if err != nil || letter == nil { // nil: it says nothing to this reactor
+//				return reactors.Effect{}, err
+//			}
+//			return reactors.Effect{
+//				Store:    func(ctx context.Context, tx *sqlx.Tx) error { return insert(ctx, tx, n.ID, letter) },
+//				OnStored: wakeSender,
+//			}, nil
+//		},
+//	}
+//
+// What Handle returns as Store runs in the transaction that marks the event as handled, so
+// that its effect on this database happens once. The tables are the reactor's own, made by
+// [DB.Ensure] in SQLite's dialect. A reactor that calls other systems does not call them in
+// Handle, where a slow one would hold up the events behind it: it stores what is to be sent,
+// as above, and a sender of its own goes through the table, in one process at a time, woken
+// by a [DB.Signal]. cmd/coffre/vault registers reactors and senders, in reactors.go there.
 //
 // Invariant: an event is passed only when its effect is stored, or when it is set
 // aside by name; a shutdown does neither. Nothing personal passes through here: a
@@ -24,9 +53,13 @@ type Reactor struct {
 	// Name is the consumer group: the key of its position and of what it has done.
 	// Lower-case letters; never reused for another purpose.
 	Name string
-	// Topics are the topics the reactor follows, see [Subscriber]. Each is followed in log
-	// order; there is no order between two topics.
+	// Topics are the topics the reactor follows, see [Subscriber], together. A topic that is
+	// added counts from where the reactor is.
 	Topics []string
+	// Key returns what events are ordered by: of those with the same key one is handled at a
+	// time, in log order. The notice has no Leaf yet. nil: the citizen whom an event is about,
+	// or its stream where it is about nobody.
+	Key func(Notice) string
 	// From is the start of a reactor that never ran.
 	From Start
 	// Timeout bounds one try; default 10 s.
@@ -47,7 +80,7 @@ type Effect struct {
 	// Store writes to the reactors' database, in the transaction that marks the event
 	// as handled.
 	Store func(ctx context.Context, tx *sqlx.Tx) error
-	// OnStored is called after that transaction is durable.
+	// OnStored is called, in the process that handled the event, after that transaction is durable.
 	OnStored func()
 }
 

@@ -7,7 +7,9 @@ import (
 	"log/slog"
 	"math"
 	"runtime/debug"
+	"slices"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -32,6 +34,11 @@ const (
 	retryJitter   = 0.3
 	handleTimeout = 10 * time.Second
 	pruneEvery    = 24 * time.Hour
+	// gather is how long a subscription that was woken waits for more: under load many
+	// subscriptions would be woken by each commit of the log.
+	gather = 20 * time.Millisecond
+	// leaseAgain is how long a process that lost a lease waits before it asks for one again.
+	leaseAgain = time.Second
 )
 
 // Router runs reactors. Around each handler stand, from outside: a recoverer, the
@@ -46,7 +53,12 @@ type Router struct {
 	wm       *message.Router
 	subs     []*Subscriber
 	reactors map[string]Reactor
+	turns    []*turn // by number of the part
+	gates    map[string]*gate
 	closing  atomic.Bool
+
+	pages  *pages
+	people *citizens
 }
 
 // RouterOptions of a Router. DB and Log are required.
@@ -56,6 +68,13 @@ type RouterOptions struct {
 	Reactors []Reactor
 	Backoff  Backoff      // between deliveries of an event that was not handled yet
 	Logger   *slog.Logger // default slog.Default()
+	// Parts is into how many parts the events of each reactor are divided by citizen, which are
+	// worked on at once; default 8. All processes have the same.
+	Parts int
+	// Lease waits until this process, of all that share the database, may work on a part, or for
+	// ctx. The context that it returns ends when the lease is lost, and release gives it back.
+	// nil: no other process is there.
+	Lease func(ctx context.Context, part int) (held context.Context, release func(), err error)
 }
 
 // NewRouter prepares a router; [Router.Run] runs it, once.
@@ -67,7 +86,16 @@ func NewRouter(o RouterOptions) (*Router, error) {
 	if err != nil {
 		return nil, fmt.Errorf("make the router: %w", err)
 	}
-	r := &Router{o: o, wm: wm, reactors: map[string]Reactor{}}
+	if o.Parts <= 0 {
+		o.Parts = partsOfAReactor
+	}
+	r := &Router{
+		o: o, wm: wm, reactors: map[string]Reactor{}, gates: map[string]*gate{},
+		pages: newPages(o.Log.Store()), people: newCitizens(o.Log.Store()),
+	}
+	for range o.Parts {
+		r.turns = append(r.turns, newTurn())
+	}
 	for _, reactor := range o.Reactors {
 		if err := r.add(reactor); err != nil {
 			return nil, fmt.Errorf("reactor %q: %w", reactor.Name, err)
@@ -86,22 +114,24 @@ func (r *Router) add(reactor Reactor) error {
 	if reactor.Timeout <= 0 {
 		reactor.Timeout = handleTimeout
 	}
-	r.reactors[reactor.Name] = reactor
-	topics := map[string]bool{}
-	for _, name := range reactor.Topics {
-		if _, err := parseTopic(name); err != nil {
-			return err
-		}
-		if topics[name] {
+	if _, err := parseTopics(reactor.Topics); err != nil {
+		return err
+	}
+	for i, name := range reactor.Topics {
+		if slices.Contains(reactor.Topics[:i], name) {
 			return errors.New("a topic is named twice")
 		}
-		topics[name] = true
+	}
+	r.reactors[reactor.Name] = reactor
+	r.gates[reactor.Name] = new(gate)
+	for i, turn := range r.turns {
 		// One subscriber for each, because Watermill closes it with the handler.
 		sub := NewSubscriber(SubscriberOptions{
-			DB: r.o.DB, Log: r.o.Log, Group: reactor.Name, From: reactor.From, Backoff: r.o.Backoff, Logger: r.o.Logger,
+			DB: r.o.DB, Log: r.o.Log, Group: reactor.Name, From: reactor.From, Together: reactor.Topics, Part: Part{i, r.o.Parts}, Key: reactor.Key,
+			Backoff: r.o.Backoff, Logger: r.o.Logger, gather: gather, pages: r.pages, people: r.people, turn: turn, gate: r.gates[reactor.Name],
 		})
 		r.subs = append(r.subs, sub)
-		handler := r.wm.AddConsumerHandler(reactor.Name+"/"+name, name, sub, r.handler(reactor))
+		handler := r.wm.AddConsumerHandler(reactor.Name+"/"+strconv.Itoa(i), Together, sub, r.handler(reactor))
 		handler.AddMiddleware(
 			middleware.Recoverer,
 			r.setAsideFailed(reactor),
@@ -203,6 +233,14 @@ func (r *Router) Run(ctx context.Context) error {
 	}
 	ended := make(chan struct{})
 	closed := make(chan error, 1)
+	leasing, stopLeasing := context.WithCancel(context.WithoutCancel(ctx))
+	var leases sync.WaitGroup
+	for part := range r.turns {
+		leases.Go(func() { r.lease(leasing, part) })
+	}
+	// Held until all handlers have ended.
+	defer leases.Wait()
+	defer stopLeasing()
 	go func() {
 		// Watermill's router must not be closed before it runs.
 		select {
@@ -226,6 +264,22 @@ func (r *Router) Run(ctx context.Context) error {
 	return nil
 }
 
+// lease lets the subscriptions of a part go on while this process may work on it, until ctx ends.
+func (r *Router) lease(ctx context.Context, part int) {
+	if r.o.Lease == nil {
+		r.turns[part].set(ctx)
+		return
+	}
+	for ctx.Err() == nil {
+		if held, release, err := r.o.Lease(ctx, part); err == nil {
+			r.turns[part].set(held)
+			<-held.Done() // also with ctx
+			release()
+		}
+		_ = pause(ctx, leaseAgain) // its error ends the loop
+	}
+}
+
 // prune forgets old repetitions now and then until ctx or the router ends.
 func (r *Router) prune(ctx context.Context, ended <-chan struct{}) {
 	tick := time.NewTicker(pruneEvery)
@@ -247,7 +301,7 @@ func (r *Router) prune(ctx context.Context, ended <-chan struct{}) {
 // Running is closed when all subscriptions stand.
 func (r *Router) Running() <-chan struct{} { return r.wm.Running() }
 
-// Progress returns the progress of each reactor on each of its topics.
+// Progress returns the progress of each reactor on each of its parts.
 func (r *Router) Progress() []Progress {
 	var all []Progress
 	for _, s := range r.subs {
@@ -300,7 +354,11 @@ func (r *Router) readSetAside(ctx context.Context, p Poison) (Notice, error) {
 		if err != nil {
 			return Notice{}, fmt.Errorf("read the leaf: %w", err)
 		}
-		n, err := notice(ctx, r.o.Log, record)
+		citizen, err := r.people.of(ctx, record)
+		if err != nil {
+			return Notice{}, err
+		}
+		n, err := notice(ctx, r.o.Log, record, citizen)
 		if err != nil {
 			return Notice{}, err
 		}

@@ -95,21 +95,7 @@ type running struct {
 
 func (k *kit) run(reactors ...Reactor) running {
 	k.t.Helper()
-	r, err := NewRouter(RouterOptions{DB: k.db, Log: k.log, Reactors: reactors, Logger: silent})
-	if err != nil {
-		k.t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- r.Run(ctx) }()
-	stop := sync.OnceValue(func() error { cancel(); return <-ended })
-	k.t.Cleanup(func() {
-		if err := stop(); err != nil {
-			k.t.Error(err)
-		}
-	})
-	<-r.Running()
-	return running{r, stop}
+	return k.runParts(RouterOptions{Reactors: reactors, Parts: 1})
 }
 
 func bubble(t *testing.T, test func(t *testing.T, k *kit)) {
@@ -216,7 +202,7 @@ func TestR10_a_bad_event_is_set_aside_and_later_ones_go_on(t *testing.T) {
 					}
 					return nil
 				}
-				r, err := NewRouter(RouterOptions{DB: k.db, Log: k.log, Reactors: []Reactor{e.reactor()}, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+				r, err := NewRouter(RouterOptions{DB: k.db, Log: k.log, Reactors: []Reactor{e.reactor()}, Parts: 1, Logger: slog.New(slog.NewTextHandler(&logged, nil))})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -299,7 +285,7 @@ func TestR10_repetitions_in_any_order_have_one_effect(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			n, err := notice(t.Context(), k.log, r)
+			n, err := notice(t.Context(), k.log, r, domain.CitizenID{})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -354,7 +340,7 @@ func TestTheMarkFallsWithItsEffect(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n, err = notice(t.Context(), k.log, r); err != nil {
+		if n, err = notice(t.Context(), k.log, r, domain.CitizenID{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -422,8 +408,8 @@ func TestReactorsDoNotHinderEachOther(t *testing.T) {
 			<-e.stored
 		}
 		synctest.Wait()
-		if p := r.Progress(); len(p) != 3 {
-			t.Errorf("progress %+v, want three lines", p)
+		if p := r.Progress(); len(p) != 2 {
+			t.Errorf("progress %+v, want two lines", p)
 		}
 	})
 }

@@ -23,6 +23,8 @@ const (
 	saveAfter = time.Second
 	// saveTimeout bounds saving the position after the subscription has ended.
 	saveTimeout = 5 * time.Second
+	// saveIdle bounds how old a saved position may be when no event was delivered since.
+	saveIdle = 5 * time.Second
 	// maxIdleWakes bounds the times the store may wake the subscription without an event
 	// before it begins anew.
 	maxIdleWakes = 3
@@ -34,12 +36,13 @@ const (
 // Topics: a stream category ("document") or an event's name without its form
 // ("document.revoked"); the dot tells them apart.
 //
-// Promise: every event of the topic is delivered in log order, at least once. The
-// next one is sent after the Ack of the one before. A Nack sends it again after a
-// pause that grows; it never loops hot. Of all subscriptions of one group to one
-// topic in a process one is served and the others stand by. The position is kept in
-// the database by compare-and-swap, and after a restart delivery goes on from there.
-// A damaged record is set aside for the group and passed.
+// Promise: every event of the topic, in the part of the citizens that the subscriber
+// has, is delivered in log order, at least once. The next one is sent after the Ack of
+// the one before. A Nack sends it again after a pause that grows; it never loops hot. Of
+// all subscriptions of one group to one topic and part in a process one is served and
+// the others stand by. The position is kept in the database by compare-and-swap, and
+// after a restart delivery goes on from there. A damaged record is set aside for the
+// group and passed.
 //
 // A watchdog does not trust the store to wake it: it reads again every Watch, and
 // gives up on a read after Patience and begins anew.
@@ -57,19 +60,37 @@ type Subscriber struct {
 
 // SubscriberOptions of a Subscriber. DB, Log and Group are required.
 type SubscriberOptions struct {
-	DB            *DB
-	Log           *eventstore.Log
-	Group         string
-	From          Start
+	DB    *DB
+	Log   *eventstore.Log
+	Group string
+	From  Start
+	// Together are topics that are followed as one: in the order of the log also between them,
+	// by who subscribes to the topic [Together]. Else Subscribe names the topic.
+	Together []string
+	// Part is the share of the citizens whose events are delivered; zero: everybody.
+	Part Part
+	// Key returns what events are ordered by: those with the same key lie in one part. The
+	// notice has no Leaf yet. nil: the citizen whom an event is about, or its stream.
+	Key           func(Notice) string
 	Backoff       Backoff       // after a Nack and after a fault of the store
 	WatchInterval time.Duration // default 10 s
 	ReadTimeout   time.Duration // default 30 s
 	Logger        *slog.Logger  // default slog.Default()
+
+	gather time.Duration // how long a subscription that was woken waits for more to read
+	pages  *pages        // shared with other subscribers; nil: its own
+	people *citizens     // likewise
+	turn   *turn         // when this process may work on the part; nil: always
+	gate   *gate         // keeps events back; nil: never
 }
+
+// Together is the topic of those who follow the topics of [SubscriberOptions].
+const Together = "*"
 
 // Progress returns the progress of each topic.
 type Progress struct {
 	Group, Topic string
+	Part         Part
 	Position     eventstore.Position // of the last event passed
 	Nacks        int64               // deliveries sent back
 	Stalls       int64               // times the store had to be woken or given up on
@@ -96,6 +117,15 @@ func NewSubscriber(o SubscriberOptions) *Subscriber {
 	if o.Logger == nil {
 		o.Logger = slog.Default()
 	}
+	if o.Key == nil {
+		o.Key = keyOf
+	}
+	if o.pages == nil {
+		o.pages = newPages(o.Log.Store())
+	}
+	if o.people == nil {
+		o.people = newCitizens(o.Log.Store())
+	}
 	s := &Subscriber{o: o, progress: map[string]*Progress{}}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	return s
@@ -105,7 +135,11 @@ func NewSubscriber(o SubscriberOptions) *Subscriber {
 // the subscriber is closed, and so is the context of a message that is not acked by
 // then.
 func (s *Subscriber) Subscribe(ctx context.Context, name string) (<-chan *message.Message, error) {
-	t, err := parseTopic(name)
+	names := []string{name}
+	if name == Together {
+		names = s.o.Together
+	}
+	followed, err := parseTopics(names)
 	if err != nil {
 		return nil, err
 	}
@@ -114,13 +148,13 @@ func (s *Subscriber) Subscribe(ctx context.Context, name string) (<-chan *messag
 	if s.closed {
 		return nil, errClosed
 	}
-	sub := &subscription{Subscriber: s, topic: t, name: name, out: make(chan *message.Message)}
+	sub := &subscription{Subscriber: s, topics: followed, name: name, out: make(chan *message.Message)}
 	// FromNow means now, not when the goroutine gets its turn.
 	if _, err := sub.loadPosition(ctx); err != nil {
 		return nil, fmt.Errorf("subscribe: %w", err)
 	}
 	if s.progress[name] == nil {
-		s.progress[name] = &Progress{Group: s.o.Group, Topic: name}
+		s.progress[name] = &Progress{Group: s.o.Group, Topic: name, Part: s.o.Part}
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	unhook := context.AfterFunc(s.ctx, cancel)
@@ -165,28 +199,42 @@ func (s *subscription) updateProgress(change func(p *Progress)) {
 // subscription is one run through the log. Only its goroutine touches it.
 type subscription struct {
 	*Subscriber
-	topic topic
-	name  string
-	out   chan *message.Message
+	topics topics
+	name   string
+	out    chan *message.Message
 
-	passed  eventstore.Position // passed
-	saved   eventstore.Position // what the database says
-	unsaved int
-	savedAt time.Time
+	passed    eventstore.Position // passed
+	saved     eventstore.Position // what the database says
+	unsaved   int
+	delivered bool // an event since the position was saved
+	savedAt   time.Time
+}
+
+// place names the subscription's position in the database.
+func (s *subscription) place() string {
+	if s.o.Part.Of == 0 {
+		return s.name
+	}
+	return s.o.Part.String()
 }
 
 // run follows the log until ctx ends, beginning anew after each fault.
 func (s *subscription) run(ctx context.Context) {
 	for failures := 0; ctx.Err() == nil; {
-		leave, err := s.o.DB.claimTopic(ctx, s.o.Group, s.name)
+		held, leave, err := s.takeTurn(ctx)
 		if err != nil {
 			return
 		}
 		before := s.passed
-		err = s.follow(ctx)
+		err = s.follow(held)
+		lost := held.Err() != nil
 		leave()
 		if ctx.Err() != nil {
 			return
+		}
+		if lost { // another process goes on
+			failures = 0
+			continue
 		}
 		if s.passed != before {
 			failures = 0
@@ -202,13 +250,35 @@ func (s *subscription) run(ctx context.Context) {
 	}
 }
 
+// takeTurn waits until nobody else follows for the same group and part, here or in another
+// process. The context that it returns ends when this process must not go on.
+func (s *subscription) takeTurn(ctx context.Context) (held context.Context, leave func(), err error) {
+	unclaim, err := s.o.DB.claimTopic(ctx, s.o.Group, s.place())
+	if err != nil {
+		return nil, nil, err
+	}
+	if s.o.turn == nil {
+		return ctx, unclaim, nil
+	}
+	held, end, err := s.o.turn.wait(ctx)
+	if err != nil {
+		unclaim()
+		return nil, nil, err
+	}
+	return held, func() { end(); unclaim() }, nil
+}
+
 func (s *subscription) loadPosition(ctx context.Context) (eventstore.Position, error) {
-	return s.o.DB.position(ctx, s.o.Group, s.name, func() (eventstore.Position, error) {
+	first := func() (eventstore.Position, error) {
 		if s.o.From == FromNow {
 			return s.o.Log.Head(ctx)
 		}
 		return eventstore.Position{}, nil
-	})
+	}
+	if s.o.Part.Of == 0 {
+		return s.o.DB.position(ctx, s.o.Group, s.name, first)
+	}
+	return s.o.DB.partPosition(ctx, s.o.Group, s.o.Part, first)
 }
 
 // follow delivers from the stored position on. It returns only with an error.
@@ -216,13 +286,13 @@ func (s *subscription) follow(ctx context.Context) (err error) {
 	if s.saved, err = s.loadPosition(ctx); err != nil {
 		return err
 	}
-	s.passed, s.unsaved, s.savedAt = s.saved, 0, time.Now()
+	s.passed, s.unsaved, s.delivered, s.savedAt = s.saved, 0, false, time.Now()
 	defer func() { err = errors.Join(err, s.save(ctx)) }()
 
 	for idle := 0; ; {
 		page, readErr := s.read(ctx)
 		for _, r := range page {
-			if s.topic.matches(r) {
+			if s.topics.match(r) {
 				if err := s.deliver(ctx, r); err != nil {
 					return err
 				}
@@ -240,9 +310,11 @@ func (s *subscription) follow(ctx context.Context) (err error) {
 			continue
 		case readErr != nil:
 			return fmt.Errorf("read the log: %w", readErr)
-		case len(page) > 0:
+		case len(page) >= pageSize:
 			idle = 0
 			continue
+		case len(page) > 0:
+			idle = 0 // what came since then ends the wait at once
 		}
 		if s.saveIn() <= 0 {
 			if err := s.save(ctx); err != nil {
@@ -262,24 +334,15 @@ func (s *subscription) follow(ctx context.Context) (err error) {
 	}
 }
 
-// read returns the next page of records. Records of other topics come without their bytes.
-func (s *subscription) read(ctx context.Context) (page []eventstore.Record, err error) {
+// read returns the next page of records, which others share.
+func (s *subscription) read(ctx context.Context) ([]eventstore.Record, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.o.ReadTimeout, errStalled)
 	defer cancel()
-	for r, err := range s.o.Log.Store().ReadAll(ctx, s.passed, pageSize) {
-		if err != nil {
-			if errors.Is(context.Cause(ctx), errStalled) {
-				err = errStalled
-			}
-			return page, err
-		}
-		r.Sealed = nil
-		if !s.topic.matches(r) {
-			r.Meta, r.Clear = nil, nil
-		}
-		page = append(page, r)
+	records, err := s.o.pages.after(ctx, s.passed)
+	if err != nil && errors.Is(context.Cause(ctx), errStalled) {
+		err = errStalled
 	}
-	return page, nil
+	return records, err
 }
 
 // wait waits until there may be more records, and reports whether the store said so. It
@@ -293,6 +356,8 @@ func (s *subscription) wait(ctx context.Context) (woken bool, err error) {
 	defer cancel()
 	err = s.o.Log.Wait(limited, s.passed)
 	switch {
+	case err == nil && s.o.gather > 0:
+		return true, pause(ctx, s.o.gather) // what comes together is read together
 	case err == nil:
 		return true, nil
 	case ctx.Err() != nil:
@@ -315,13 +380,26 @@ func (s *subscription) wait(ctx context.Context) (woken bool, err error) {
 	return false, nil
 }
 
-// deliver sends r until it is acked.
+// deliver sends r until it is acked, if it lies in the subscription's part.
 func (s *subscription) deliver(ctx context.Context, r eventstore.Record) error {
-	n, err := notice(ctx, s.o.Log, r)
+	citizen, err := s.o.people.of(ctx, r)
 	if err != nil {
 		return err
 	}
+	if s.o.Part.Of > 1 && !s.o.Part.has(s.o.Key(unnumbered(r, citizen))) {
+		return nil
+	}
+	n, err := notice(ctx, s.o.Log, r, citizen)
+	if err != nil {
+		return err
+	}
+	s.delivered = true
 	for failures := 1; ; failures++ {
+		if s.o.gate != nil {
+			if err := s.o.gate.wait(ctx); err != nil {
+				return err
+			}
+		}
 		acked, err := s.send(ctx, n.Message())
 		if err != nil || acked {
 			return err
@@ -384,7 +462,12 @@ func (s *subscription) pass(ctx context.Context, p eventstore.Position) error {
 }
 
 // saveIn returns how long a new position may stay unsaved.
-func (s *subscription) saveIn() time.Duration { return saveAfter - time.Since(s.savedAt) }
+func (s *subscription) saveIn() time.Duration {
+	if !s.delivered {
+		return saveIdle - time.Since(s.savedAt)
+	}
+	return saveAfter - time.Since(s.savedAt)
+}
 
 // save keeps the position. It works after ctx ended, so that an acked message is
 // not delivered again only because the process was stopped.
@@ -394,9 +477,9 @@ func (s *subscription) save(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 	defer cancel()
-	if err := s.o.DB.swapPosition(ctx, s.o.Group, s.name, s.saved, s.passed); err != nil {
+	if err := s.o.DB.swapPosition(ctx, s.o.Group, s.place(), s.saved, s.passed); err != nil {
 		return err
 	}
-	s.saved, s.unsaved, s.savedAt = s.passed, 0, time.Now()
+	s.saved, s.unsaved, s.delivered, s.savedAt = s.passed, 0, false, time.Now()
 	return nil
 }

@@ -35,3 +35,27 @@ func (t topic) matches(r eventstore.Record) bool {
 	}
 	return r.Stream.Category() == string(t)
 }
+
+// topics are followed together, in the order of the log.
+type topics []topic
+
+func parseTopics(names []string) (topics, error) {
+	all := make(topics, 0, len(names))
+	for _, name := range names {
+		t, err := parseTopic(name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, t)
+	}
+	return all, nil
+}
+
+func (all topics) match(r eventstore.Record) bool {
+	for _, t := range all {
+		if t.matches(r) {
+			return true
+		}
+	}
+	return false
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"sync"
 	"time"
 
@@ -21,30 +22,94 @@ import (
 // is delivered again.
 const reach = 5 * time.Second
 
-// react does what follows from events until ctx ends: what a death ends, and the
-// operator's webhook when one is configured.
-func react(ctx context.Context, db *reactors.DB, o Options, hook *webhook.Webhook, log *eventstore.Log, core *api.Vault, runner *projections.Runner) error {
-	all := []reactors.Reactor{endsOf(log, core, runner).Reactor()}
+// reacting is what follows from events: reactors, which all processes share by parts of the
+// citizens, and senders of what reactors stored, each of which runs in one process at a time.
+type reacting struct {
+	reactors []reactors.Reactor
+	senders  []part
+}
+
+// add adds a reactor, and what sends what it stores, where there is such a thing.
+func (r *reacting) add(reactor reactors.Reactor, senders ...part) {
+	r.reactors = append(r.reactors, reactor)
+	r.senders = append(r.senders, senders...)
+}
+
+// reacting lists what follows from events here: what a death ends, and the operator's webhook
+// when one is configured.
+func (a *assembly) reacting() reacting {
+	var all reacting
+	all.add(endsOf(a.log, a.Core, a.Runner).Reactor())
+	if a.hook != nil {
+		all.add(a.hook.Reactor(), part{"webhook", a.hook.Run})
+	}
+	return all
+}
+
+// react does what follows from events until ctx ends.
+func (a *assembly) react(ctx context.Context) error {
+	all := a.reacting()
+	router, err := reactors.NewRouter(reactors.RouterOptions{
+		DB: a.places.reactors, Log: a.log, Reactors: all.reactors, Logger: a.o.Logger, Lease: a.leaseOfPart(),
+	})
+	if err != nil {
+		return err
+	}
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	var sending sync.WaitGroup
-	defer sending.Wait()
-	if hook != nil {
-		all = append(all, hook.Reactor())
-		sending.Go(func() {
-			if err := hook.Run(ctx); err != nil && ctx.Err() == nil {
-				o.Logger.Error("the webhook stopped", "err", err)
-				stop()
+	failed := make(chan error, 1+len(all.senders))
+	var running sync.WaitGroup
+	run := func(p part) {
+		running.Go(func() {
+			if err := p.run(ctx); err != nil && ctx.Err() == nil {
+				failed <- fmt.Errorf("%s: %w", p.name, err)
+				stop() // all or none: what is stored is to be sent
 			}
 		})
 	}
-	router, err := reactors.NewRouter(reactors.RouterOptions{DB: db, Log: log, Reactors: all, Logger: o.Logger})
-	if err != nil {
-		stop()
+	run(part{"router", router.Run})
+	run(part{"senders", func(ctx context.Context) error {
+		return a.inTurn(ctx, "reactors", func(ctx context.Context) error { return together(ctx, all.senders) })
+	}})
+	running.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
+}
+
+// together runs parts until ctx ends or one of them fails, and returns that one's error.
+func together(ctx context.Context, parts []part) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	var running sync.WaitGroup
+	for _, p := range parts {
+		running.Go(func() {
+			if err := p.run(ctx); err != nil && ctx.Err() == nil {
+				stop(fmt.Errorf("%s: %w", p.name, err))
+			}
+		})
+	}
+	<-ctx.Done()
+	running.Wait()
+	if err := context.Cause(ctx); err != ctx.Err() {
 		return err
 	}
-	defer stop() // before the wait
-	return router.Run(ctx)
+	return nil
+}
+
+// leaseOfPart returns what asks for a part of the citizens, of which one process works on each
+// at a time; nil where no other process is there.
+func (a *assembly) leaseOfPart() func(context.Context, int) (context.Context, func(), error) {
+	leases := a.places.leases
+	if leases == nil {
+		return nil
+	}
+	return func(ctx context.Context, part int) (context.Context, func(), error) {
+		return leases.Acquire(ctx, "reactors/"+strconv.Itoa(part))
+	}
 }
 
 func endsOf(log *eventstore.Log, core *api.Vault, runner *projections.Runner) ends.Ends {

@@ -66,11 +66,7 @@ func (a *assembly) background(begun func(error)) []part {
 		{"core", func(ctx context.Context) error { return a.Core.Run(ctx, work) }},
 	}
 	if a.o.Duty.answers() {
-		parts = append(parts, part{"reactors", func(ctx context.Context) error {
-			return a.inTurn(ctx, "reactors", func(ctx context.Context) error {
-				return react(ctx, a.places.reactors, a.o, a.hook, a.log, a.Core, a.Runner)
-			})
-		}})
+		parts = append(parts, part{"reactors", a.react})
 	}
 	if a.provider != nil {
 		parts = append(parts, part{"keys of the identity provider", a.provider.Run})

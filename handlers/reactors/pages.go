@@ -1,0 +1,82 @@
+package reactors
+
+import (
+	"context"
+	"sync"
+
+	"coffre/eventstore"
+)
+
+// pagesKept bounds the pages of the log that are kept in memory: subscriptions that have caught
+// up read the same ones.
+const pagesKept = 32
+
+// pages reads the log once for several subscriptions. Its methods may be called concurrently.
+type pages struct {
+	store eventstore.Store
+
+	mu   sync.Mutex
+	at   map[eventstore.Position]*page // by the position after which it begins
+	kept []eventstore.Position         // the oldest first
+}
+
+// page is what lies after a position, without what is sealed. It never changes once read is
+// closed.
+type page struct {
+	read    chan struct{}
+	failed  bool
+	records []eventstore.Record
+}
+
+func newPages(store eventstore.Store) *pages {
+	return &pages{store: store, at: map[eventstore.Position]*page{}}
+}
+
+// after returns records that lie after a position, in order, and the error that ended the
+// reading; none and nil where the log ends. The records are shared and must not be changed.
+func (p *pages) after(ctx context.Context, position eventstore.Position) ([]eventstore.Record, error) {
+	for {
+		p.mu.Lock()
+		there := p.at[position]
+		if there == nil {
+			break
+		}
+		p.mu.Unlock()
+		select {
+		case <-there.read:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if !there.failed {
+			return there.records, nil
+		}
+	}
+	mine := &page{read: make(chan struct{})}
+	p.at[position] = mine
+	p.mu.Unlock()
+
+	records, err := p.readFrom(ctx, position)
+
+	p.mu.Lock()
+	mine.records, mine.failed = records, err != nil
+	if err != nil || len(records) == 0 {
+		delete(p.at, position) // what comes there is not known yet
+	} else if p.kept = append(p.kept, position); len(p.kept) > pagesKept {
+		delete(p.at, p.kept[0])
+		p.kept = p.kept[1:]
+	}
+	p.mu.Unlock()
+	close(mine.read)
+	return records, err
+}
+
+func (p *pages) readFrom(ctx context.Context, position eventstore.Position) (records []eventstore.Record, err error) {
+	for r, err := range p.store.ReadAll(ctx, position, pageSize) {
+		if err != nil {
+			return records, err
+		}
+		r.Sealed = nil
+		records = append(records, r)
+	}
+	return records, nil
+}
