@@ -16,7 +16,7 @@ RACE       ?= -race $(foreach pure,github.com/ncruces/go-sqlite3-wasm/v6 coffre_
 # by itself: for each package, and for each process that a test starts.
 export GORACE ?= atexit_sleep_ms=50
 
-.PHONY: run demo test check servers soak interop bench fuzz build generate clean
+.PHONY: run demo test check servers soak interop bench fuzz build image deb generate clean
 
 ## run: build and serve Coffre on this machine, data under $(DATA)
 run: build
@@ -31,6 +31,14 @@ demo: build
 ## build: one static binary, bin/coffre
 build:
 	@CGO_ENABLED=0 $(GO) build -tags grpcnotrace -trimpath -buildvcs=auto -ldflags '-s -w' -o bin/coffre ./cmd/coffre
+
+## image: the container image as an OCI layout, bin/image, with its bill of materials and provenance
+image: build
+	@cd deploy/image && $(GO) run . --binary ../../bin/coffre --out ../../bin/image
+
+## deb: the Debian package of the binary, with its systemd unit, in bin
+deb: build
+	@deploy/debian/build bin/coffre bin
 
 ## check: the quick part of test (formatting, vet, staticcheck)
 check:
