@@ -45,6 +45,7 @@ func TestAlteredReadModelsAreNamed(t *testing.T) {
 		// The consent log tells of a withdrawal that nobody made.
 		"consentlog":   "UPDATE consents SET ended_as = 'withdrawn', ended_leaf = granted_leaf + 1",
 		"evidence":     "DELETE FROM held WHERE from_leaf = (SELECT max(from_leaf) FROM held)",
+		"signals":      "UPDATE signals SET state = 'revoked'",
 		"erasures":     "UPDATE erasures SET approved_at = 1",
 		"transparency": "UPDATE leaves SET hash = event FROM log WHERE leaves.from_leaf = 3",
 	}

@@ -271,6 +271,8 @@ func (r *rig) dispute(t *testing.T, a domain.CitizenID, rectification string) {
 	r.post(t, officer, "/petitions/"+disputed.PetitionID.String()+"/answer", `{"outcome":"upheld"}`, nil)
 	issuer := grantFor(domain.RoleIssuer, orgA, domain.CitizenID{})
 	r.get(t, issuer, "/petitions?state=answered")
+	r.get(t, issuer, "/signals")
+	r.get(t, issuer, "/signals?type=be.coffre.vault.v1.petitions.notify.made&documentType=householdComposition&pageSize=1")
 	r.get(t, issuer, "/petitions/"+rectification)
 	r.get(t, me, "/petitions/"+rectification)
 	r.get(t, me, "/citizens/"+a.String()+"/accessLog")

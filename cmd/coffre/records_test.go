@@ -107,6 +107,7 @@ var recordedOperations = map[string]left{
 	"answerPetition":      events("access.dispute-answered", "citizen.restriction-lifted", "petition.answered").when("with the end of the restriction that came with it"),
 	"listPetitions":       events("audit.operated").when("the look of an organisation or a privacy officer; a citizen's own none"),
 	"getPetition":         events("audit.operated").when("the look of an organisation or a privacy officer; a citizen's own none"),
+	"listSignals":         events("audit.operated"),
 	"liftRestriction":     events("citizen.restriction-lifted"),
 	"listRestrictions":    events("audit.operated").when("a privacy officer's look; a citizen's own none"),
 	"getRestriction":      events("audit.operated").when("a privacy officer's look; a citizen's own none"),

@@ -50,6 +50,7 @@ const (
 	ListAttachments        Act = "listAttachments"
 	ListPetitions          Act = "listPetitions"
 	ReadPetition           Act = "getPetition"
+	ListSignals            Act = "listSignals"
 )
 
 // Acts lists every act there is.
@@ -57,7 +58,7 @@ var Acts = []Act{
 	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit, RotateRequests,
 	EnableWebhook, ReplayWebhook, RotateWebhook, RestoreBackup, RestoreKeyRows, CopyStore,
 	LookUpCitizen, ReadConsent, ReadConsentHistory, ListConsentDisclosures, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction, ListCorrections,
-	ListHolds, ListAllRestrictions, ListReleases, ListSuppressions, ListAttachments, ListPetitions, ReadPetition,
+	ListHolds, ListAllRestrictions, ListReleases, ListSuppressions, ListAttachments, ListPetitions, ReadPetition, ListSignals,
 }
 
 // Operated records that somebody set out to do an act. It stands before the act's effect

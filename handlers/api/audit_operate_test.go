@@ -151,6 +151,9 @@ func TestActsAreOnRecord(t *testing.T) {
 		{officer, audit.Operated{Act: audit.ListPetitions}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.ListPetitions(ctx, contract.ListPetitionsRequestObject{})
 		}},
+		{consumer(flanders), audit.Operated{Act: audit.ListSignals, Consumer: flanders}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.ListSignals(ctx, contract.ListSignalsRequestObject{})
+		}},
 		{officer, audit.Operated{Act: audit.ReadPetition, On: petitioned.PetitionID.String(), Citizen: ana}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.GetPetition(ctx, contract.GetPetitionRequestObject{PetitionID: petitioned.PetitionID})
 		}},

@@ -9,6 +9,7 @@ import (
 	"coffre/domain"
 	"coffre/handlers/work"
 	"coffre/projections/evidence"
+	"coffre/projections/signals"
 	"coffre/projections/transparency"
 )
 
@@ -19,6 +20,7 @@ type Vault struct {
 	*work.Worker
 
 	Evidence *evidence.Evidence
+	Signals  *signals.Signals
 	Backups  Backups  // nil: the databases are backed up by their own tools
 	Notices  Notices  // nil: no webhook is told
 	Webhooks Webhooks // nil: this process knows of none

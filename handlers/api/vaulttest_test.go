@@ -46,6 +46,7 @@ import (
 	"coffre/projections/erasures"
 	"coffre/projections/evidence"
 	"coffre/projections/projectiontest"
+	"coffre/projections/signals"
 	"coffre/projections/vocabulary"
 	"coffre/projections/wallet"
 )
@@ -82,6 +83,7 @@ type settings struct {
 	Disclosure disclosure.Config
 	Work       work.Config
 	Evidence   *evidence.Evidence
+	Signals    *signals.Signals
 	Backups    Backups
 	Webhooks   Webhooks
 }
@@ -91,7 +93,7 @@ func (s settings) vault() *Vault {
 	recorder, disclosing, working := s.Recorder, s.Disclosure, s.Work
 	disclosing.Recorder = &recorder
 	working.Discloser = disclosure.New(disclosing)
-	return &Vault{Worker: work.New(working), Evidence: s.Evidence, Backups: s.Backups, Webhooks: s.Webhooks}
+	return &Vault{Worker: work.New(working), Evidence: s.Evidence, Signals: s.Signals, Backups: s.Backups, Webhooks: s.Webhooks}
 }
 
 // switched is a part of a vault that a test replaces while the vault runs.
@@ -192,8 +194,8 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 		ConsentLog: consentlog.New(), Erasures: erasures.New(), Exports: work.ExportFolder(t.TempDir()), Keeper: "a test's",
 		LogSigner: tv.Keeper, CertificateSigner: tv.Keeper,
 	}
-	m.Evidence = evidence.New()
-	tv.running = projectiontest.Start(t, tv.Store, t.TempDir(), m.Disclosure.Wallets, m.Work.ConsentLog, m.Disclosure.AccessLog, m.Evidence, m.Work.Erasures)
+	m.Evidence, m.Signals = evidence.New(), signals.New()
+	tv.running = projectiontest.Start(t, tv.Store, t.TempDir(), m.Disclosure.Wallets, m.Work.ConsentLog, m.Disclosure.AccessLog, m.Evidence, m.Work.Erasures, m.Signals)
 	m.Runner = tv.running.Runner
 	tv.Vault = m.vault()
 	tv.publish(t, change...)

@@ -4264,6 +4264,81 @@ type ShownText struct {
 	Version  TextVersion `json:"version"`
 }
 
+// Signal a CloudEvent 1.0 with the attribute `service` of the Belgian guide
+type Signal struct {
+	// Data what the event is about: one of a document, a consent and a petition; ids, counts and codes only
+	Data SignalData `json:"data"`
+
+	// Datacontenttype Example: application/json
+	Datacontenttype string `json:"datacontenttype"`
+
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href Href    `json:"href"`
+	ID   EventID `json:"id"`
+
+	// Service Example: be.coffre.vault.v1
+	Service string `json:"service"`
+
+	// Source this vault, as an absolute URI
+	//
+	// Example: urn:coffre:vault
+	Source string `json:"source"`
+
+	// Specversion Example: 1.0
+	Specversion string `json:"specversion"`
+
+	// Time when the fact was recorded
+	Time time.Time `json:"time"`
+
+	// Type a type of event of docs/webhooks.md
+	//
+	// Example: be.coffre.vault.v1.documents.notify.revoked
+	Type SignalType `json:"type"`
+}
+
+// SignalData what the event is about: one of a document, a consent and a petition; ids, counts and codes only
+type SignalData struct {
+	// Change counts every change of the document from 1, those of its state as well, and so tells which of two events is newer
+	Change    int64     `json:"change,omitempty,omitzero"`
+	ConsentID ConsentID `json:"consentId,omitempty,omitzero"`
+
+	// DocumentID Example: 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	DocumentID DocumentID `json:"documentId,omitempty,omitzero"`
+	PetitionID PetitionID `json:"petitionId,omitempty,omitzero"`
+
+	// State after this change, dates aside: valid, suspended, revoked or erased
+	State string `json:"state,omitempty,omitzero"`
+
+	// Version the document's
+	Version int `json:"version,omitempty,omitzero"`
+}
+
+// SignalType a type of event of docs/webhooks.md
+//
+// Example: be.coffre.vault.v1.documents.notify.revoked
+type SignalType = string
+
+// Signals defines model for Signals.
+type Signals struct {
+	Items []Signal `json:"items"`
+
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Next Href `json:"next,omitempty,omitzero"`
+
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
 // SignatureAlgorithm defines model for SignatureAlgorithm.
 type SignatureAlgorithm string
 
@@ -5642,6 +5717,24 @@ type ListAllRestrictionsParams struct {
 	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
 }
 
+// ListSignalsParams defines parameters for ListSignals.
+type ListSignalsParams struct {
+	// Type only these types of event
+	Type []SignalType `form:"type,omitempty" json:"type,omitempty,omitzero"`
+
+	// DocumentType only these types of document
+	DocumentType []DocumentTypeCode `form:"documentType,omitempty" json:"documentType,omitempty,omitzero"`
+
+	// After the `nextCursor` of the page before
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// PageSize how many at most
+	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
+
+	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
+	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
+}
+
 // ListSuppressionsParams defines parameters for ListSuppressions.
 type ListSuppressionsParams struct {
 	// State only these states
@@ -6076,6 +6169,9 @@ type ServerInterface interface {
 	// ListAllRestrictions Restrictions of processing of all citizens, oldest first
 	// (GET /restrictions)
 	ListAllRestrictions(w http.ResponseWriter, r *http.Request, params ListAllRestrictionsParams)
+	// ListSignals What changed for the calling organisation, oldest first
+	// (GET /signals)
+	ListSignals(w http.ResponseWriter, r *http.Request, params ListSignalsParams)
 	// GetSigningKeys The public keys that verify what the vault signs, former ones too
 	// (GET /signingKeys)
 	GetSigningKeys(w http.ResponseWriter, r *http.Request)
@@ -11729,6 +11825,99 @@ func (siw *ServerInterfaceWrapper) ListAllRestrictions(w http.ResponseWriter, r 
 	handler.ServeHTTP(w, r)
 }
 
+// ListSignals operation middleware
+func (siw *ServerInterfaceWrapper) ListSignals(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListSignalsParams
+
+	// ------------- Optional query parameter "type" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "type", r.URL.Query(), &params.Type, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "type"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "type", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "documentType" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "documentType", r.URL.Query(), &params.DocumentType, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "documentType"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "documentType", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pageSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pageSize", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Coffre-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Coffre-Min-Position")]; found {
+		var CoffreMinPosition CoffreMinPosition
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Coffre-Min-Position", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Coffre-Min-Position", valueList[0], &CoffreMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Coffre-Min-Position", Err: err})
+			return
+		}
+
+		params.CoffreMinPosition = CoffreMinPosition
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListSignals(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetSigningKeys operation middleware
 func (siw *ServerInterfaceWrapper) GetSigningKeys(w http.ResponseWriter, r *http.Request) {
 
@@ -12207,6 +12396,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/releases/{releaseId}", wrapper.GetRelease)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/releases/{releaseId}/approve", wrapper.ApproveRelease)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/restrictions", wrapper.ListAllRestrictions)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/signals", wrapper.ListSignals)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/signingKeys", wrapper.GetSigningKeys)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/suppressions", wrapper.ListSuppressions)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/webhooks", wrapper.ListWebhooks)
@@ -16962,6 +17152,45 @@ func (response ListAllRestrictionsdefaultApplicationProblemPlusJSONResponse) Vis
 	return err
 }
 
+type ListSignalsRequestObject struct {
+	Params ListSignalsParams
+}
+
+type ListSignalsResponseObject interface {
+	VisitListSignalsResponse(w http.ResponseWriter) error
+}
+
+type ListSignals200JSONResponse Signals
+
+func (response ListSignals200JSONResponse) VisitListSignalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListSignalsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListSignalsdefaultApplicationProblemPlusJSONResponse) VisitListSignalsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetSigningKeysRequestObject struct {
 }
 
@@ -17496,6 +17725,9 @@ type StrictServerInterface interface {
 	// ListAllRestrictions Restrictions of processing of all citizens, oldest first
 	// (GET /restrictions)
 	ListAllRestrictions(ctx context.Context, request ListAllRestrictionsRequestObject) (ListAllRestrictionsResponseObject, error)
+	// ListSignals What changed for the calling organisation, oldest first
+	// (GET /signals)
+	ListSignals(ctx context.Context, request ListSignalsRequestObject) (ListSignalsResponseObject, error)
 	// GetSigningKeys The public keys that verify what the vault signs, former ones too
 	// (GET /signingKeys)
 	GetSigningKeys(ctx context.Context, request GetSigningKeysRequestObject) (GetSigningKeysResponseObject, error)
@@ -20348,6 +20580,32 @@ func (sh *strictHandler) ListAllRestrictions(w http.ResponseWriter, r *http.Requ
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListAllRestrictionsResponseObject); ok {
 		if err := validResponse.VisitListAllRestrictionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListSignals operation middleware
+func (sh *strictHandler) ListSignals(w http.ResponseWriter, r *http.Request, params ListSignalsParams) {
+	var request ListSignalsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListSignals(ctx, request.(ListSignalsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListSignals")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListSignalsResponseObject); ok {
+		if err := validResponse.VisitListSignalsResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -88,6 +88,7 @@ var places = map[string][]string{
 	"releaseEndPast":          {"/until"},
 	"shownTextMissing":        {"/shownText"},
 	"shownTextNotRegistered":  {"/shownText"},
+	"signalType":              {"type"},
 	"ssinMissing":             {"/ssin"},
 	"ssinNotBorn":             {"/replacedBy", "/ssin"},
 	"ssinUnchanged":           {"/replacedBy"},

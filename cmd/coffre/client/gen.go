@@ -815,6 +815,17 @@ func (c *Client) ListAllRestrictions(ctx context.Context, params ListAllRestrict
 	return c.do(ctx, r)
 }
 
+// ListSignals: What changed for the calling organisation, oldest first.
+func (c *Client) ListSignals(ctx context.Context, params ListSignalsParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/signals"}
+	r.query("type", params.Type, false)
+	r.query("documentType", params.DocumentType, false)
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
+	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
+	return c.do(ctx, r)
+}
+
 // GetSigningKeys: The public keys that verify what the vault signs, former ones too.
 func (c *Client) GetSigningKeys(ctx context.Context) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/signingKeys"}

@@ -44,6 +44,7 @@ import (
 	"coffre/projections/consentlog"
 	"coffre/projections/erasures"
 	"coffre/projections/evidence"
+	"coffre/projections/signals"
 	"coffre/projections/transparency"
 	"coffre/projections/vocabulary"
 	"coffre/projections/wallet"
@@ -171,16 +172,17 @@ type readModels struct {
 	evidence  *evidence.Evidence
 	forgotten *erasures.Erasures
 	tree      *transparency.Tree
+	signals   *signals.Signals
 }
 
 // newModels are all the read models there are, unbuilt.
 func newModels() readModels {
-	return readModels{wallet.New(), consentlog.New(), accesslog.New(), evidence.New(), erasures.New(), transparency.New()}
+	return readModels{wallet.New(), consentlog.New(), accesslog.New(), evidence.New(), erasures.New(), transparency.New(), signals.New()}
 }
 
 // all lists the read models.
 func (m readModels) all() []projections.Projection {
-	return []projections.Projection{m.wallets, m.consents, m.accesses, m.evidence, m.forgotten, m.tree}
+	return []projections.Projection{m.wallets, m.consents, m.accesses, m.evidence, m.forgotten, m.tree, m.signals}
 }
 
 func newAssembly(ctx context.Context, dir DataDir, o Options) *assembly {
@@ -349,7 +351,7 @@ func (a *assembly) makeCore(ctx context.Context) error {
 			a.o.Logger.WarnContext(ctx, "files of documents and exports lie in this process's directory, where others do not find them: with several processes set COFFRE_BLOBS")
 		}
 	}
-	a.Core = &api.Vault{Worker: work.New(working), Evidence: a.models.evidence, Witnesses: a.cosigning, Review: a.o.review()}
+	a.Core = &api.Vault{Worker: work.New(working), Evidence: a.models.evidence, Signals: a.models.signals, Witnesses: a.cosigning, Review: a.o.review()}
 	return nil
 }
 
