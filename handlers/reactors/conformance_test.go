@@ -16,7 +16,6 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/eventstore"
-	"coffre/eventstore/memory"
 )
 
 // Watermill's own suite for what calls itself a Subscriber.
@@ -42,9 +41,10 @@ var features = tests.Features{
 
 // stage keeps what the constructors of one sub-test share.
 type stage struct {
-	mu  sync.Mutex
-	dir string
-	at  map[string]*kit
+	mu   sync.Mutex
+	dir  string
+	open func(*testing.T) eventstore.Store
+	at   map[string]*kit
 }
 
 func (s *stage) kit(t *testing.T) *kit {
@@ -53,7 +53,7 @@ func (s *stage) kit(t *testing.T) *kit {
 	defer s.mu.Unlock()
 	k := s.at[t.Name()]
 	if k == nil {
-		store := memory.New()
+		store := s.open(t)
 		// Not t's own directory and context: some sub-tests close after their end.
 		path := filepath.Join(s.dir, uuid.NewString())
 		k = &kit{t, store, logOver(store), openDB(t, path), path}
@@ -62,7 +62,9 @@ func (s *stage) kit(t *testing.T) *kit {
 	return k
 }
 
-func newStage(t *testing.T) *stage { return &stage{dir: t.TempDir(), at: map[string]*kit{}} }
+func newStage(t *testing.T, open func(*testing.T) eventstore.Store) *stage {
+	return &stage{dir: t.TempDir(), open: open, at: map[string]*kit{}}
+}
 
 func (s *stage) grouped(t *testing.T, group string) (message.Publisher, message.Subscriber) {
 	k := s.kit(t)
@@ -111,18 +113,31 @@ func (s *stage) suite(t *testing.T) {
 	})
 }
 
-func TestWatermillConformance(t *testing.T) { newStage(t).suite(t) }
+func TestWatermillConformance(t *testing.T) {
+	for name, open := range stores {
+		t.Run(name, func(t *testing.T) {
+			// One log for all, as a vault has.
+			log := open(t)
+			newStage(t, func(*testing.T) eventstore.Store { return log }).suite(t)
+		})
+	}
+}
 
 func TestWatermillConformanceSoak(t *testing.T) {
 	if os.Getenv("COFFRE_SOAK") == "" {
 		t.Log("not run: the suite ten times at once is for make soak (COFFRE_SOAK=1)")
 		return
 	}
-	s := newStage(t)
-	for i := range 10 {
-		t.Run(strconv.Itoa(i), func(t *testing.T) {
-			t.Parallel()
-			s.suite(t)
+	for name, open := range stores {
+		t.Run(name, func(t *testing.T) {
+			log := open(t)
+			s := newStage(t, func(*testing.T) eventstore.Store { return log })
+			for i := range 10 {
+				t.Run(strconv.Itoa(i), func(t *testing.T) {
+					t.Parallel()
+					s.suite(t)
+				})
+			}
 		})
 	}
 }

@@ -115,7 +115,7 @@ func (db *DB) migrate(ctx context.Context) error {
 	if version > schemaVersion {
 		return newerVersionError(version)
 	}
-	return db.Ensure(ctx, schema+fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion))
+	return db.Ensure(ctx, schema+control+fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion))
 }
 
 func newerVersionError(version int) error {
@@ -156,7 +156,7 @@ func OpenPostgres(ctx context.Context, dsn string) (*DB, error) {
 }
 
 func (db *DB) migratePostgres(ctx context.Context) error {
-	if err := db.Ensure(ctx, schema+fmt.Sprintf(`
+	if err := db.Ensure(ctx, schema+control+fmt.Sprintf(`
 		CREATE TABLE IF NOT EXISTS reactor_version (version INTEGER NOT NULL PRIMARY KEY);
 		INSERT INTO reactor_version (version) SELECT %d WHERE NOT EXISTS (SELECT 1 FROM reactor_version);`, schemaVersion)); err != nil {
 		return err

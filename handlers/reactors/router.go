@@ -16,7 +16,6 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 
-	"coffre/domain"
 	"coffre/eventstore"
 )
 
@@ -124,6 +123,7 @@ func (r *Router) add(reactor Reactor) error {
 	}
 	r.reactors[reactor.Name] = reactor
 	r.gates[reactor.Name] = new(gate)
+	retries := newBudget()
 	for i, turn := range r.turns {
 		// One subscriber for each, because Watermill closes it with the handler.
 		sub := NewSubscriber(SubscriberOptions{
@@ -134,14 +134,16 @@ func (r *Router) add(reactor Reactor) error {
 		handler := r.wm.AddConsumerHandler(reactor.Name+"/"+strconv.Itoa(i), Together, sub, r.handler(reactor))
 		handler.AddMiddleware(
 			middleware.Recoverer,
-			r.setAsideFailed(reactor),
+			r.setAsideFailed(reactor, retries),
 			middleware.Retry{
 				MaxRetries:          maxRetries,
 				InitialInterval:     firstRetry,
 				MaxInterval:         maxRetry,
 				Multiplier:          retryFactor,
 				RandomizationFactor: retryJitter,
-				ShouldRetry:         func(p middleware.RetryParams) bool { return !mustRedeliver(p.Err) },
+				ShouldRetry: func(p middleware.RetryParams) bool {
+					return !mustRedeliver(p.Err) && retries.spend()
+				},
 				ResetContextOnRetry: true, // the try before ended its own
 			}.Middleware,
 			middleware.Timeout(reactor.Timeout),
@@ -163,12 +165,16 @@ func (r *Router) handler(reactor Reactor) message.NoPublishHandlerFunc {
 	}
 }
 
-// setAsideFailed sets an event aside when its own handling failed, and acks it.
-func (r *Router) setAsideFailed(reactor Reactor) message.HandlerMiddleware {
+// setAsideFailed sets an event aside when its own handling failed in every try, and acks it.
+// One whose tries were cut short for lack of a budget is delivered again.
+func (r *Router) setAsideFailed(reactor Reactor, retries *budget) message.HandlerMiddleware {
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(m *message.Message) ([]*message.Message, error) {
 			ctx := m.Context() // the time limit replaces it
 			produced, err := next(m)
+			if err == nil {
+				retries.earn()
+			}
 			if err == nil || mustRedeliver(err) || ctx.Err() != nil || r.closing.Load() {
 				return produced, err
 			}
@@ -179,6 +185,9 @@ func (r *Router) setAsideFailed(reactor Reactor) message.HandlerMiddleware {
 			attempts, countErr := strconv.Atoi(m.Metadata.Get(metaAttempt))
 			if countErr != nil {
 				attempts = 1
+			}
+			if attempts <= maxRetries {
+				return nil, err
 			}
 			p := Poison{Reactor: reactor.Name, Leaf: n.Leaf, Event: n.ID, Type: n.Type, Reason: class(err), Attempts: attempts}
 			if asideErr := r.o.DB.setAside(ctx, p); asideErr != nil {
@@ -240,6 +249,13 @@ func (r *Router) Run(ctx context.Context) error {
 	}
 	// Held until all handlers have ended.
 	defer leases.Wait()
+	defer stopLeasing()
+	if err := r.followPauses(ctx); err != nil {
+		return err
+	}
+	var following sync.WaitGroup
+	following.Go(func() { r.follow(leasing) })
+	defer following.Wait()
 	defer stopLeasing()
 	go func() {
 		// Watermill's router must not be closed before it runs.
@@ -310,16 +326,13 @@ func (r *Router) Progress() []Progress {
 	return all
 }
 
-// errNoReactor refuses the replay for a reactor that does not run here.
-var errNoReactor = domain.NewError(domain.NotFound, "noSuchReactor", "no reactor of that name runs here")
-
 // Replay handles an event that was set aside once more, now. After success, or when the
 // event was handled in the meantime, it is no longer set aside; after an error the attempt
 // is counted and the error returned.
 func (r *Router) Replay(ctx context.Context, reactor string, leaf int64) error {
 	re, ok := r.reactors[reactor]
 	if !ok {
-		return errNoReactor
+		return ErrNoReactor
 	}
 	p, err := r.o.DB.findPoison(ctx, reactor, leaf)
 	if err != nil {

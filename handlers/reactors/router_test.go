@@ -374,7 +374,7 @@ func TestReplay(t *testing.T) {
 		if id := <-e.stored; id != good {
 			t.Fatal(id)
 		}
-		if err := r.Replay(t.Context(), "nobody", 0); !errors.Is(err, errNoReactor) {
+		if err := r.Replay(t.Context(), "nobody", 0); !errors.Is(err, ErrNoReactor) {
 			t.Errorf("%v, want ErrNoReactor", err)
 		}
 		if err := r.Replay(t.Context(), "effects", 1); !errors.Is(err, errNotSetAside) {
