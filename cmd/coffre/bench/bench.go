@@ -53,6 +53,7 @@ var targets = []target{
 	{"T15", "a wallet as it was at a random past instant", (*bench).asOf},
 	{"T16", "T1 with the tree and checkpoints beside", (*bench).proving},
 	{"T17", "the consent log exported in every format", (*bench).exporting},
+	{"T18", "events through the router of reactors", (*bench).reacting},
 	{"T20", "start, binary, build", (*bench).starts},
 	{"T22", "a vault copied, and taken as a backup", (*bench).copying},
 	{"T21", "what time tells of whether a citizen is known", (*bench).telling},
