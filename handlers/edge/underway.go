@@ -34,6 +34,17 @@ type underWay struct {
 	of  map[string]int
 }
 
+// now returns how many requests are being answered.
+func (u *underWay) now() int {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.all
+}
+
+// UnderWay returns how many requests this server is answering that need a caller, at most
+// MaxUnderWay and what is spared beyond it. It may be called concurrently.
+func (s *Server) UnderWay() int { return s.underWay.now() }
+
 // begin counts a request, or refuses it. One that is spared is refused only when the room
 // beyond the bounds is used up, too.
 func (u *underWay) begin(call *Call, spared bool) (end func(), err error) {

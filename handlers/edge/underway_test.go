@@ -43,11 +43,14 @@ func TestF30RequestsAtATimeAreBounded(t *testing.T) {
 		begin(citizen(), true, nil)
 	}
 	begin(citizen(), true, errBusy)
+	if got := u.now(); got != MaxUnderWay+spareUnderWay {
+		t.Errorf("%d are under way, want %d", got, MaxUnderWay+spareUnderWay)
+	}
 	for _, end := range ends {
 		end()
 	}
-	if u.all != 0 || len(u.of) != 0 {
-		t.Errorf("%d, %d are left", u.all, len(u.of))
+	if u.now() != 0 || len(u.of) != 0 {
+		t.Errorf("%d, %d are left", u.now(), len(u.of))
 	}
 }
 

@@ -43,6 +43,7 @@ func (a *assembly) makeHandlers(context.Context) error {
 	}
 	_, a.control = serving(edge.ControlSocket{Own: own, Provided: a.provided}, nil)
 	public, handler := serving(provider, nonce)
+	m.underWay = public.UnderWay
 	a.handler, a.operators = handler, public.Operators()
 	return nil
 }

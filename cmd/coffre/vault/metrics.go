@@ -22,6 +22,7 @@ type metrics struct {
 	requests *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	refused  *prometheus.CounterVec
+	underWay func() int // requests of the public address; nil: it is not served yet
 }
 
 func newMetrics(v *Instance) *metrics {
@@ -50,6 +51,14 @@ func newMetrics(v *Instance) *metrics {
 				return 1
 			}
 			return 0
+		}),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "coffre_requests_under_way", Help: "Requests with a caller that the process is answering or has queued now; beyond 1,024 others are told to try again.",
+		}, func() float64 {
+			if m.underWay == nil {
+				return 0
+			}
+			return float64(m.underWay())
 		}),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coffre_log_tampered_places", Help: "Places in the log, and sealed parts, found changed or gone since the process started.",
@@ -84,7 +93,7 @@ func newMetrics(v *Instance) *metrics {
 }
 
 func (m *metrics) handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{EnableOpenMetrics: true})
 }
 
 // observe counts one request; an operation the contract does not name is "none".
