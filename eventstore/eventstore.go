@@ -101,6 +101,11 @@ type Record struct {
 	Meta   []byte    // JSON of [Meta]
 	Clear  []byte    // JSON of the event's clear fields
 	Sealed []byte    // the personal part, sealed; nil when the event has none
+
+	// Sum is the leaf hash over what stands above but Position, which the store that read
+	// the record computed when it compared the record with its checksum. It is zero where
+	// nobody did. Whoever changes a copy of a record clears it.
+	Sum [32]byte
 }
 
 // Size is what counts against MaxEvent.
@@ -110,7 +115,7 @@ func (r Record) Size() int { return len(r.Meta) + len(r.Clear) + len(r.Sealed) }
 type Batch struct {
 	Stream   Stream
 	Expected Expected
-	Records  []Record // 1 to MaxBatch; Stream, Revision and Position are ignored
+	Records  []Record // 1 to MaxBatch; Stream, Revision, Position and Sum are ignored
 	Class    Class
 	// Follows is the id that the stream's last record has as well, for a writer who decided
 	// on an append of its own that may never be: another record in its place is none that
@@ -169,6 +174,22 @@ type Store interface {
 	// Close releases the store; queued appends end with ErrClosed. A second
 	// Close does nothing.
 	Close() error
+}
+
+// Ahead is a store that reads several pages at once, for whoever reads much of the log and
+// computes something of every record. [ReadAhead] also serves stores that do not.
+type Ahead interface {
+	// ReadAhead is ReadAll with up to that many pages (>= 1) read, and held, at once, the
+	// ones behind the record that is yielded among them. When it ends none is read any more.
+	ReadAhead(ctx context.Context, after Position, limit, pages int) iter.Seq2[Record, error]
+}
+
+// ReadAhead reads as [Ahead] says where the store is one, else as ReadAll.
+func ReadAhead(ctx context.Context, s Store, after Position, limit, pages int) iter.Seq2[Record, error] {
+	if a, ok := s.(Ahead); ok {
+		return a.ReadAhead(ctx, after, limit, pages)
+	}
+	return s.ReadAll(ctx, after, limit)
 }
 
 // MaxTogether bounds the batches of one AppendTogether.

@@ -59,6 +59,57 @@ func (p Page) Records(ctx context.Context, first, limit int64, most int) iter.Se
 	}
 }
 
+// Ahead is Records with up to that many pages read at once, each by a goroutine of its own
+// that has ended when the iterator does. What a page left out for its bytes is read when it
+// is its turn.
+func (p Page) Ahead(ctx context.Context, first, limit int64, most, pages int) iter.Seq2[eventstore.Record, error] {
+	type stretch struct {
+		first, n int64
+		page     []eventstore.Record
+		cut      bool
+		err      error
+		done     chan struct{}
+	}
+	return func(yield func(eventstore.Record, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		var reading []*stretch
+		defer func() {
+			cancel()
+			for _, s := range reading {
+				<-s.done
+			}
+		}()
+		for at, left := first, limit; left > 0 || len(reading) > 0; {
+			for len(reading) < max(pages, 1) && left > 0 {
+				s := &stretch{first: at, n: min(left, int64(most)), done: make(chan struct{})}
+				go func() {
+					defer close(s.done)
+					s.page, s.cut, s.err = p(ctx, s.first, int(s.n))
+				}()
+				reading = append(reading, s)
+				at, left = at+s.n, left-s.n
+			}
+			s := reading[0]
+			<-s.done
+			reading = reading[1:]
+			if !emit(ctx, s.page, s.err, yield) {
+				return
+			}
+			if s.cut {
+				for r, err := range p.Records(ctx, s.first+int64(len(s.page)), s.n-int64(len(s.page)), most) {
+					s.page = append(s.page, r)
+					if !yield(r, err) || err != nil {
+						return
+					}
+				}
+			}
+			if int64(len(s.page)) < s.n {
+				return // the log ended there when it was read
+			}
+		}
+	}
+}
+
 // emit yields a page and the error that ended it. It reports whether to go on.
 func emit(ctx context.Context, page []eventstore.Record, err error, yield func(eventstore.Record, error) bool) bool {
 	for _, r := range page {
@@ -179,7 +230,8 @@ func SetParts(r *eventstore.Record, meta, clear, sealed []byte) {
 	r.Meta, r.Clear, r.Sealed = keep(meta), keep(clear), keep(sealed)
 }
 
-// Intact reports whether sum is the checksum of r.
+// Intact gives r its leaf hash, and reports whether sum, its checksum, is that.
 func Intact(r *eventstore.Record, sum []byte) bool {
-	return len(sum) == len(proof.Hash{}) && proof.LeafHash(r) == proof.Hash(sum)
+	r.Sum = proof.LeafHash(r)
+	return len(sum) == len(r.Sum) && [32]byte(sum) == r.Sum
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
+	"sync"
 	"testing"
 
 	"coffre/eventstore"
@@ -16,7 +18,10 @@ type medium struct {
 	head    int64
 	damaged map[int64]bool
 	few     map[int64]int // how many records fit the page that begins there
-	asked   []int
+
+	mu    sync.Mutex
+	asked []int
+	open  int // calls under way
 }
 
 var errAway = errors.New("test: away")
@@ -25,7 +30,15 @@ func (m *medium) page(ctx context.Context, first int64, n int) (page []eventstor
 	if err := ctx.Err(); err != nil {
 		return nil, false, err
 	}
+	m.mu.Lock()
 	m.asked = append(m.asked, n)
+	m.open++
+	m.mu.Unlock()
+	defer func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.open--
+	}()
 	for at := first; at <= m.head && len(page) < n; at++ {
 		if fits, is := m.few[first]; is && len(page) == fits {
 			return page, true, nil
@@ -36,6 +49,62 @@ func (m *medium) page(ctx context.Context, first int64, n int) (page []eventstor
 		page = append(page, eventstore.Record{Stream: "consent-1", Revision: eventstore.Revision(at - 1), Position: dense.Position(at)})
 	}
 	return page, false, nil
+}
+
+// What is read ahead is what is read page by page: all of it in its order, up to the damage.
+func TestAheadYieldsWhatRecordsDoes(t *testing.T) {
+	logs := map[string]*medium{
+		"whole":                {head: 37},
+		"empty":                {},
+		"pages that are cut":   {head: 37, few: map[int64]int{1: 1, 5: 2, 7: 1, 33: 3}},
+		"damaged":              {head: 37, damaged: map[int64]bool{22: true}},
+		"damaged behind a cut": {head: 37, few: map[int64]int{9: 2}, damaged: map[int64]bool{12: true}},
+		"damaged at its end":   {head: 37, damaged: map[int64]bool{37: true}},
+	}
+	read := func(all iter.Seq2[eventstore.Record, error]) (said []string) {
+		for r, err := range all {
+			said = append(said, fmt.Sprint(r.Position.Commit, err))
+		}
+		return said
+	}
+	for name, m := range logs {
+		for _, limit := range []int64{0, 1, 4, 10, 36, 37, 1000} {
+			for _, pages := range []int{0, 1, 2, 5, 20} {
+				p := dense.Page(m.page)
+				want := read(p.Records(t.Context(), 3, limit, 4))
+				if got := read(p.Ahead(t.Context(), 3, limit, 4, pages)); !slices.Equal(got, want) {
+					t.Errorf("%s, limit %d, %d pages at once: %v, want %v", name, limit, pages, got, want)
+				}
+				if m.open != 0 {
+					t.Fatalf("%s: %d pages are still being read", name, m.open)
+				}
+			}
+		}
+	}
+}
+
+func TestAheadEndsWithItsReaderAndItsContext(t *testing.T) {
+	m := &medium{head: 1000}
+	n := 0
+	for range dense.Page(m.page).Ahead(t.Context(), 1, 1000, 4, 8) {
+		if n++; n == 6 {
+			break
+		}
+	}
+	if m.open != 0 || len(m.asked) > 9 {
+		t.Errorf("%d pages are still being read, %d were", m.open, len(m.asked))
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var last error
+	n = 0
+	for _, err := range dense.Page(m.page).Ahead(ctx, 1, 1000, 4, 8) {
+		n, last = n+1, err
+		cancel()
+	}
+	if n != 2 || !errors.Is(last, context.Canceled) {
+		t.Errorf("%d records after the context ended, then %v", n-1, last)
+	}
 }
 
 func TestRecords(t *testing.T) {

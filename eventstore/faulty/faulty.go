@@ -144,8 +144,10 @@ func (s *Store) read(m Method, records iter.Seq2[eventstore.Record, error]) iter
 		change := s.change
 		s.mu.Unlock()
 		for r, err := range records {
-			if err == nil && change != nil && !change(&r) {
-				continue
+			if err == nil && change != nil {
+				if r.Sum = [32]byte{}; !change(&r) {
+					continue
+				}
 			}
 			if !yield(r, err) || err != nil {
 				return

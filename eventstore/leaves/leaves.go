@@ -250,7 +250,7 @@ func (x *Index) number(ctx context.Context) (n int, err error) {
 		if r.Position.Commit > math.MaxInt64 || r.Position.Prepare > math.MaxInt64 || r.Position.Compare(last.position()) <= 0 {
 			return 0, fmt.Errorf("the store yields position %d/%d after %d/%d", r.Position.Commit, r.Position.Prepare, last.Commit, last.Prepare)
 		}
-		hash := proof.LeafHash(&r)
+		hash := proof.SumOf(&r)
 		last = row{Leaf: last.Leaf + 1, Commit: int64(r.Position.Commit), Prepare: int64(r.Position.Prepare), Hash: hash[:]}
 		rows = append(rows, last)
 	}
@@ -371,7 +371,7 @@ func (x *Index) compare(ctx context.Context, first, last int64, report func(*eve
 				report(&eventstore.Corrupt{Revision: -1, Position: hole.position()})
 			}
 			missing, met = nil, true
-			if hash := proof.LeafHash(&r); string(rows[n].Hash) != string(hash[:]) {
+			if hash := proof.SumOf(&r); string(rows[n].Hash) != string(hash[:]) {
 				report(&eventstore.Corrupt{Stream: r.Stream, Revision: r.Revision, Position: r.Position})
 			}
 			n++

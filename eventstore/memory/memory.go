@@ -100,6 +100,7 @@ func (m *Store) append(b eventstore.Batch) (eventstore.Appended, error) {
 	m.streams[b.Stream] = s
 	for i, r := range b.Records {
 		r = clone(r)
+		r.Sum = [32]byte{}
 		n := uint64(len(m.all)) + 1
 		r.Stream = b.Stream
 		r.Revision = head + 1 + eventstore.Revision(i)

@@ -69,8 +69,8 @@ type Options struct {
 	// at most 5 s later than that, with eventstore.ErrUnavailable or, where a commit
 	// was under way, eventstore.ErrOutcomeUnknown.
 	LockTimeout time.Duration
-	// ServeDamaged opens a log in whose tail the start finds a damaged record. Reads
-	// still end at it with *eventstore.Corrupt.
+	// ServeDamaged opens a log whatever its tail holds, which the start does not read then.
+	// Reads still end at a damaged record with *eventstore.Corrupt.
 	ServeDamaged bool
 
 	// For tests; 0 means LockTimeout and answerMargin, and pollEvery.
@@ -96,7 +96,10 @@ type Store struct {
 	closeErr error
 }
 
-var _ eventstore.Together = (*Store)(nil)
+var (
+	_ eventstore.Together = (*Store)(nil)
+	_ eventstore.Ahead    = (*Store)(nil)
+)
 
 // Short reports whether the server lacks room on its disk, by how appends ended lately.
 func (s *Store) Short() bool { return s.room.Short() }
@@ -160,8 +163,10 @@ func open(ctx context.Context, dsn string, o Options) (_ *Store, err error) {
 	if err := s.sequencer.connect(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.verifyTail(ctx, o.ServeDamaged); err != nil {
-		return nil, errors.Join(err, s.sequencer.disconnect())
+	if !o.ServeDamaged {
+		if err := s.verifyTail(ctx); err != nil {
+			return nil, errors.Join(err, s.sequencer.disconnect())
+		}
 	}
 	s.listener = newListener(s, listen, cmp.Or(o.poll, pollEvery))
 	go s.sequencer.run()

@@ -69,6 +69,12 @@ func (s *Store) ReadAll(ctx context.Context, after eventstore.Position, limit in
 	return dense.Page(s.page).Records(ctx, dense.Next(after), int64(limit), pageRecords)
 }
 
+// ReadAhead implements eventstore.Ahead. It reads no more pages at once than the store has
+// connections for reading.
+func (s *Store) ReadAhead(ctx context.Context, after eventstore.Position, limit, pages int) iter.Seq2[eventstore.Record, error] {
+	return dense.Page(s.page).Ahead(ctx, dense.Next(after), int64(limit), pageRecords, min(pages, s.attempts-1))
+}
+
 // page reads up to n records from first on, at least one if there is one, and tells
 // whether it left some out for their bytes. What is missing before one that is there,
 // or does not match its checksum, ends it with *eventstore.Corrupt.
@@ -182,5 +188,6 @@ func record(rows *sql.Rows, name eventstore.Stream) (r eventstore.Record, intact
 	var idErr error
 	r.ID, idErr = uuid.FromBytes(id)
 	dense.SetParts(&r, meta, clear, sealed)
-	return r, idErr == nil && dense.Intact(&r, sum), nil
+	intact = dense.Intact(&r, sum) && idErr == nil
+	return r, intact, nil
 }

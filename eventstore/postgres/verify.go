@@ -25,9 +25,9 @@ func (s *Store) Verify(ctx context.Context, from eventstore.Position, progress f
 
 // verifyTail is what a start does: it reads the last records again. What lies before
 // is the scrubber's to check.
-func (s *Store) verifyTail(ctx context.Context, serveDamaged bool) error {
+func (s *Store) verifyTail(ctx context.Context) error {
 	damaged, err := s.Verify(ctx, dense.Position(max(s.head.Load()-tailRecords, 0)), nil)
-	if err != nil || serveDamaged || len(damaged) == 0 {
+	if err != nil || len(damaged) == 0 {
 		return err
 	}
 	return fmt.Errorf("%d damaged records, the first: %w", len(damaged), damaged[0])

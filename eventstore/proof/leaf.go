@@ -53,6 +53,15 @@ func LeafHash(r *eventstore.Record) Hash {
 	return sha256.Sum256(AppendLeafEntry(append(buf[:0], 0), r))
 }
 
+// SumOf returns the leaf hash of a record as it was read: the one that its store computed for
+// its own check, or where there is none LeafHash.
+func SumOf(r *eventstore.Record) Hash {
+	if sum := Hash(r.Sum); sum != (Hash{}) {
+		return sum
+	}
+	return LeafHash(r)
+}
+
 // LeafHashOf is LeafHash of a record whose metadata are known by their SHA-256 only,
 // as whoever reads the log from outside has it.
 func LeafHashOf(r *eventstore.Record, meta Hash) Hash {

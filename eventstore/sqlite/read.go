@@ -31,6 +31,7 @@ type reader struct {
 	all, one, findStream *sqlite3.Stmt
 	lookup               lookup
 	form                 int64
+	memory               memory
 }
 
 func newReader(ctx context.Context, path string, o sqlitedb.Options, t *tail, form int64) (*reader, error) {
@@ -87,6 +88,15 @@ func (s *Store) ReadAll(ctx context.Context, after eventstore.Position, limit in
 	}
 }
 
+// ReadAhead implements eventstore.Ahead. It reads no more pages at once than the store has
+// connections for reading.
+func (s *Store) ReadAhead(ctx context.Context, after eventstore.Position, limit, pages int) iter.Seq2[eventstore.Record, error] {
+	return func(yield func(eventstore.Record, error) bool) {
+		end := s.head.Load()
+		s.pages(end).Ahead(ctx, dense.Next(after), int64(limit), pageRecords, min(pages, s.poolSize))(yield)
+	}
+}
+
 // pages reads by pages what lies up to number end, which was acknowledged.
 func (s *Store) pages(end int64) dense.Page {
 	return func(ctx context.Context, first int64, n int) ([]eventstore.Record, bool, error) {
@@ -111,6 +121,8 @@ func (s *Store) page(ctx context.Context, first, last int64) (page []eventstore.
 		}
 		words := s.words.Load()
 		page = make([]eventstore.Record, 0, last-first+1)
+		r.memory.begin(memoryBlock)
+		defer r.memory.begin(0)
 		expected, size := first, 0
 		for size < pageBytes && r.all.Step() {
 			found, intact := r.record(r.all, words, columnName(r.all, 10, words.at(r.all.ColumnInt64(9))))
@@ -250,10 +262,12 @@ func (from *reader) record(row *sqlite3.Stmt, w *words, name eventstore.Stream) 
 	meta, clear, sealed := row.ColumnRawBlob(6), row.ColumnRawBlob(7), row.ColumnRawBlob(8)
 	if from.form < compactForm {
 		dense.SetParts(&r, meta, clear, sealed)
-		return r, idErr == nil && dense.Intact(&r, sum)
+		intact = dense.Intact(&r, sum) && idErr == nil
+		return r, intact
 	}
-	if len(sum) != len(proof.Hash{}) || setParts(&r, meta, clear, sealed) != nil {
+	if len(sum) != len(proof.Hash{}) || from.memory.setParts(&r, meta, clear, sealed) != nil {
 		return r, false
 	}
-	return r, idErr == nil && proof.LeafHash(&r) == bound(proof.Hash(sum), row.ColumnInt64(0))
+	r.Sum = proof.LeafHash(&r)
+	return r, idErr == nil && proof.Hash(r.Sum) == bound(proof.Hash(sum), row.ColumnInt64(0))
 }

@@ -65,7 +65,7 @@ func (s *Store) End(ctx context.Context) (Head, error) {
 	if err != nil {
 		return Head{}, err
 	}
-	return Head{Records: n, Last: proof.LeafHash(&page[0]), At: page[0].Time}, nil
+	return Head{Records: n, Last: proof.SumOf(&page[0]), At: page[0].Time}, nil
 }
 
 // Restore makes the log in dir, where none may be, of what a [Snapshot] wrote. It

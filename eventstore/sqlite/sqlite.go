@@ -55,8 +55,8 @@ type Options struct {
 	// 48 appends; 0 means not at all. Some 700 µs help where callers arrive one by
 	// one, as over HTTP.
 	Gather time.Duration
-	// ServeDamaged opens a log in whose tail the start finds a damaged record. Reads
-	// still end at it with *eventstore.Corrupt.
+	// ServeDamaged opens a log whatever its tail holds, which the start does not read then.
+	// Reads still end at a damaged record with *eventstore.Corrupt.
 	ServeDamaged bool
 	// Reserve is room on the disk for what must pass, shared with other databases there;
 	// the caller holds it once all of them are open. nil: the log has one of its own.
@@ -89,7 +89,10 @@ type Store struct {
 	closeErr error
 }
 
-var _ eventstore.Together = (*Store)(nil)
+var (
+	_ eventstore.Together = (*Store)(nil)
+	_ eventstore.Ahead    = (*Store)(nil)
+)
 
 // Open opens the log in dir, which it creates when absent. On a full disk it opens
 // too, and reads; appends then end with eventstore.ErrDiskFull. It reads again and
@@ -150,8 +153,8 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 			s.readers <- r
 		}
 	}
-	if err == nil {
-		err = s.verifyTail(ctx, o.ServeDamaged)
+	if err == nil && !o.ServeDamaged {
+		err = s.verifyTail(ctx)
 	}
 	if err != nil {
 		close(s.readers)

@@ -31,9 +31,9 @@ func (s *Store) verifyRecords(ctx context.Context, from eventstore.Position, pro
 
 // verifyTail is what a start does: it reads again what lies after the settled
 // position. What lies before was synced long ago and is the scrubber's to check.
-func (s *Store) verifyTail(ctx context.Context, serveDamaged bool) error {
+func (s *Store) verifyTail(ctx context.Context) error {
 	damaged, err := s.verifyRecords(ctx, dense.Position(s.sequencer.settled), nil)
-	if err != nil || serveDamaged || len(damaged) == 0 {
+	if err != nil || len(damaged) == 0 {
 		return err
 	}
 	return fmt.Errorf("%d damaged records, the first: %w", len(damaged), damaged[0])

@@ -12,6 +12,7 @@ var readCases = []testCase{
 	{"read/an absent stream and an empty store yield nothing", absent},
 	{"read/a stream from any revision", fromRevision},
 	{"read/all resumes from any position with any limit", resume},
+	{"read/ahead yields what reading one by one does", ahead},
 	{"read/gives no alias of the store's bytes", noAliasOut},
 	{"read/may be left early, and another begun inside it", leftEarly},
 	{"read/ends with its context", readEnds},
@@ -80,6 +81,40 @@ func resume(t *testing.T, h Harness) {
 					t.Fatalf("after record %d by %d: record %d differs", i, limit, j)
 				}
 			}
+		}
+	}
+}
+
+// ahead reads some pages at once, where the store can, while others write.
+func ahead(t *testing.T, h Harness) {
+	s := open(t, h)
+	interleaved(t, s, h.scaled(1400)) // more than a page of any store
+	all := mustBeWhole(t, s)
+	for _, from := range []int{-1, 0, len(all) / 2, len(all) - 1} {
+		var after eventstore.Position
+		if from >= 0 {
+			after = all[from].Position
+		}
+		want := all[from+1:]
+		for _, pages := range []int{1, 3, 16} {
+			n := 0
+			for r, err := range eventstore.ReadAhead(t.Context(), s, after, len(all), pages) {
+				if n == 2 {
+					mustAppend(t, s, stream2, eventstore.StreamExists, Records(1)) // nothing waits for a reader
+				}
+				if err != nil || n < len(want) && (!Same(r, want[n]) || r.Position != want[n].Position) {
+					t.Fatalf("after record %d, %d pages at once: record %d is another, or %v", from, pages, n, err)
+				}
+				n++
+			}
+			if n < len(want) {
+				t.Fatalf("after record %d, %d pages at once: %d records, want %d", from, pages, n, len(want))
+			}
+		}
+	}
+	for range 50 { // more often than any pool has connections
+		for range eventstore.ReadAhead(t.Context(), s, eventstore.Position{}, len(all), 8) {
+			break
 		}
 	}
 }

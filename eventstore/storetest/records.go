@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/eventstore"
+	"coffre/eventstore/proof"
 )
 
 const (
@@ -30,6 +31,7 @@ func Records(n int) []eventstore.Record {
 			Meta:   []byte(`{"meta":"` + id.String() + `"}`),
 			Clear:  []byte(`{"clear":"` + id.String() + `"}`),
 			Sealed: append([]byte{0, 0xff}, id[:]...),
+			Sum:    [32]byte{1}, // of nothing: no store may keep it
 		}
 	}
 	return records
@@ -155,7 +157,10 @@ func mustBeWhole(t *testing.T, s eventstore.Store) []eventstore.Record {
 	t.Helper()
 	all := readAll(t, s, eventstore.Position{}, 100)
 	perStream := map[eventstore.Stream][]eventstore.Record{}
-	for _, r := range all {
+	for i, r := range all {
+		if (r.Sum != [32]byte{}) && r.Sum != proof.LeafHash(&r) {
+			t.Fatalf("record %d of the log comes with another record's sum", i)
+		}
 		if want := eventstore.Revision(len(perStream[r.Stream])); r.Revision != want {
 			t.Fatalf("reading all: %s@%d where %d is next", r.Stream, r.Revision, want)
 		}

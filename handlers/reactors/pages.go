@@ -75,7 +75,7 @@ func (p *pages) readFrom(ctx context.Context, position eventstore.Position) (rec
 		if err != nil {
 			return records, err
 		}
-		r.Sealed = nil
+		r.Sealed, r.Sum = nil, [32]byte{}
 		records = append(records, r)
 	}
 	return records, nil

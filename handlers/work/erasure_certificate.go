@@ -125,7 +125,7 @@ func (work *Worker) leafReference(ctx context.Context, r eventstore.Record) (con
 	if err != nil {
 		return contract.LeafReference{}, fmt.Errorf("leaf of a record: %w", err)
 	}
-	hash := proof.LeafHash(&r)
+	hash := proof.SumOf(&r)
 	return contract.LeafReference{Leaf: leaf, LeafHash: hash[:]}, nil
 }
 

@@ -524,7 +524,7 @@ func (work *Worker) unreadableEvents(ctx context.Context, streams []eventstore.S
 				return unreadableEvents{}, fmt.Errorf("read %s: %w", s.Category(), err)
 			}
 			if r.Sealed != nil && r.Position.Compare(head) <= 0 {
-				all = append(all, leaf{r.Position, proof.LeafHash(&r)})
+				all = append(all, leaf{r.Position, proof.SumOf(&r)})
 			}
 		}
 	}

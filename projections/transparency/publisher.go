@@ -286,7 +286,7 @@ func (p *Publisher) sameTail(ctx context.Context, c signed) error {
 			if !projections.Ours(r.Stream.Category()) {
 				continue
 			}
-			if hash := proof.LeafHash(&r); hash != want[0] {
+			if hash := proof.SumOf(&r); hash != want[0] {
 				if want, err = p.withoutGone(ctx, c, want, r.Position); err != nil {
 					return err
 				}

@@ -96,7 +96,7 @@ const SelectLeaves = `SELECT hash FROM leaves WHERE from_leaf >= ? AND from_leaf
 
 // Apply implements projections.Projection.
 func (t *Tree) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int64) error {
-	hash := proof.LeafHash(&e.Record)
+	hash := proof.SumOf(&e.Record)
 	if _, err := tx.Exec(ctx, insertLeaf, leaf, hash[:]); err != nil {
 		return err
 	}

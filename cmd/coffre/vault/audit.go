@@ -42,6 +42,9 @@ type AuditSource struct {
 	closers  []func() error
 }
 
+// readAhead is how many pages of a log in SQLite or PostgreSQL are read and hashed at once.
+const readAhead = 4
+
 var _ bundle.Source = (*AuditSource)(nil)
 
 // OpenAuditSource opens what the directory and the addresses say. The directory need not be
@@ -94,7 +97,7 @@ func (s *AuditSource) openLog(ctx context.Context, at StoresConfig) (err error) 
 			return fmt.Errorf("there is no log in %s", own)
 		}
 		// A reserve that is never held: whoever serves the directory has its own.
-		s.log, err = sqlite.Open(ctx, string(own), sqlite.Options{ServeDamaged: true, Reserve: sqlitedb.NewReserve(filepath.Join(os.TempDir(), sqlite.ReserveName), 0)})
+		s.log, err = sqlite.Open(ctx, string(own), sqlite.Options{Readers: readAhead, ServeDamaged: true, Reserve: sqlitedb.NewReserve(filepath.Join(os.TempDir(), sqlite.ReserveName), 0)})
 	}
 	if err == nil {
 		s.onClose(s.log.Close)
@@ -118,8 +121,13 @@ func (s *AuditSource) openTree(ctx context.Context, at StoresConfig, dir DataDir
 			return err
 		}
 		s.onClose(tables.Close)
-		s.tree = fallback{tableNodes(func(ctx context.Context, first int64, count int) (all [][]byte, err error) {
-			return all, tables.Reader().SelectContext(ctx, &all, tables.Reader().Rebind(transparency.SelectLeaves), first, first+int64(count))
+		s.tree = fallback{tableNodes(func(ctx context.Context, first int64, count int, row func([]byte)) error {
+			var all [][]byte
+			err := tables.Reader().SelectContext(ctx, &all, tables.Reader().Rebind(transparency.SelectLeaves), first, first+int64(count))
+			for _, hash := range all {
+				row(hash)
+			}
+			return err
 		}), s.tree}
 		return nil
 	}
@@ -133,36 +141,37 @@ func (s *AuditSource) openTree(ctx context.Context, at StoresConfig, dir DataDir
 		return fmt.Errorf("tree: %w", err)
 	}
 	s.onClose(conn.Close)
-	s.tree = fallback{tableNodes(func(_ context.Context, first int64, count int) (all [][]byte, err error) {
-		q, _, err := conn.Prepare(transparency.SelectLeaves)
-		if err != nil {
-			return nil, err
-		}
-		err = errors.Join(q.BindInt64(1, first), q.BindInt64(2, first+int64(count)))
+	q, _, err := conn.Prepare(transparency.SelectLeaves)
+	if err != nil {
+		return fmt.Errorf("tree: %w", err)
+	}
+	s.onClose(q.Close)
+	s.tree = fallback{tableNodes(func(_ context.Context, first int64, count int, row func([]byte)) error {
+		err := errors.Join(q.BindInt64(1, first), q.BindInt64(2, first+int64(count)))
 		for err == nil && q.Step() {
-			all = append(all, q.ColumnBlob(0, nil))
+			row(q.ColumnRawBlob(0))
 		}
-		return all, errors.Join(err, q.Err(), q.Close())
+		return errors.Join(err, q.Err(), q.Reset())
 	}), s.tree}
 	return nil
 }
 
-// tableNodes are the leaf hashes that a read model holds.
-type tableNodes func(ctx context.Context, first int64, count int) ([][]byte, error)
+// tableNodes are the leaf hashes that a read model holds: it gives row each from the first on,
+// as many as there are up to count.
+type tableNodes func(ctx context.Context, first int64, count int, row func(hash []byte)) error
 
 func (n tableNodes) Nodes(ctx context.Context, level int, first int64, count int) ([]proof.Hash, error) {
 	if level > 0 {
 		return above(ctx, n, level, first, count)
 	}
-	rows, err := n(ctx, first, count)
+	all := make([]proof.Hash, 0, count)
+	err := n(ctx, first, count, func(hash []byte) {
+		if len(hash) == len(proof.Hash{}) {
+			all = append(all, proof.Hash(hash))
+		}
+	})
 	if err != nil {
 		return nil, fmt.Errorf("tree: %w", err)
-	}
-	all := make([]proof.Hash, 0, count)
-	for _, row := range rows {
-		if len(row) == len(proof.Hash{}) {
-			all = append(all, proof.Hash(row))
-		}
 	}
 	if len(all) != count {
 		return nil, transparency.ErrNoNode
@@ -204,8 +213,7 @@ func (n loggedNodes) Nodes(ctx context.Context, level int, first int64, count in
 		if err != nil {
 			return nil, err
 		}
-		r := e.Record()
-		all = append(all, proof.LeafHash(&r))
+		all = append(all, e.LeafHash())
 	}
 	for len(all) < count { // the log ends before: what follows is nobody's
 		all = append(all, proof.Hash{})
@@ -362,7 +370,7 @@ func (s *AuditSource) EventsFrom(ctx context.Context, leaf int64) iter.Seq2[bund
 
 // events yields the events from leaf first on and before end.
 func (s *AuditSource) events(ctx context.Context, first, end int64) iter.Seq2[bundle.Event, error] {
-	const page = 1024
+	const most = 1 << 14 // records asked for at once
 	return func(yield func(bundle.Event, error) bool) {
 		at, err := s.before(ctx, first)
 		if err != nil {
@@ -371,7 +379,7 @@ func (s *AuditSource) events(ctx context.Context, first, end int64) iter.Seq2[bu
 		}
 		for more := true; more && at.leaf < end; {
 			more = false
-			for r, err := range s.log.ReadAll(ctx, at.after, page) {
+			for r, err := range eventstore.ReadAhead(ctx, s.log, at.after, int(min(end-at.leaf, most)), readAhead) {
 				var damaged *eventstore.Corrupt
 				lost := errors.As(err, &damaged)
 				switch {

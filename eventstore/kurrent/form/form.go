@@ -90,7 +90,7 @@ func Decode(stream eventstore.Stream, revision eventstore.Revision, typ string, 
 		return r, err
 	}
 	r.Stream, r.Revision, r.Type = stream, revision, typ
-	if proof.LeafHash(&r) != sum {
+	if r.Sum = proof.LeafHash(&r); r.Sum != sum {
 		return eventstore.Record{}, ErrForm
 	}
 	return r, nil

@@ -80,6 +80,17 @@ type Event struct {
 	Damaged bool `json:"damaged,omitempty"`
 	// Proof leads to the root, 32 bytes for each step; in a bundle that is not whole.
 	Proof []byte `json:"proof,omitempty"`
+
+	sum proof.Hash // zero, or the leaf hash that the store computed of all this
+}
+
+// LeafHash returns the leaf hash of what the event says.
+func (e *Event) LeafHash() proof.Hash {
+	if e.sum != (proof.Hash{}) {
+		return e.sum
+	}
+	r := e.Record()
+	return proof.LeafHash(&r)
 }
 
 // Record returns the record of the event.
@@ -90,11 +101,12 @@ func (e *Event) Record() eventstore.Record {
 	}
 }
 
-// Of returns a record as an event of the log.
+// Of returns a record as an event of the log. What is in the event is not changed afterwards.
 func Of(r *eventstore.Record, leaf int64) Event {
 	return Event{
 		Leaf: leaf, ID: r.ID, Stream: string(r.Stream), Revision: int64(r.Revision), Type: r.Type,
 		Time: r.Time.UnixMicro(), Meta: r.Meta, Clear: r.Clear, Sealed: r.Sealed,
+		sum: r.Sum,
 	}
 }
 
@@ -135,6 +147,9 @@ func Write(ctx context.Context, w io.Writer, from Source, types []string, select
 	}
 	return events, err
 }
+
+// eventsTogether are how many events lines allocates at once.
+const eventsTogether = 64
 
 // lines makes the lines of a bundle, in their order.
 func lines(ctx context.Context, from Source, types []string, selection Selection, told func(), put func(line) error) (events int64, err error) {
@@ -191,15 +206,21 @@ func lines(ctx context.Context, from Source, types []string, selection Selection
 		}
 		return nil
 	}
-	for e, err := range from.LogEvents(ctx, c.Size) {
+	var together []Event // one allocation for many: each is put by its address
+	for met, err := range from.LogEvents(ctx, c.Size) {
 		if err != nil {
 			return events, err
 		}
+		if len(together) == cap(together) {
+			together = make([]Event, 0, eventsTogether)
+		}
+		together = append(together, met)
+		e := &together[len(together)-1]
 		if told != nil {
 			told()
 		}
 		if selection != nil {
-			if !selection(&e) {
+			if !selection(e) {
 				continue
 			}
 			path, err := proof.ProveInclusion(ctx, from, e.Leaf, c.Size)
@@ -211,7 +232,7 @@ func lines(ctx context.Context, from Source, types []string, selection Selection
 		if err := tiles(e.Leaf); err != nil {
 			return events, err
 		}
-		if err := put(line{Event: &e}); err != nil {
+		if err := put(line{Event: e}); err != nil {
 			return events, err
 		}
 		events++

@@ -122,12 +122,11 @@ func (c *chunk) work() {
 	c.hash = make([]proof.Hash, len(c.lines))
 	for i := range c.lines {
 		if e := c.lines[i].Event; e != nil && !e.Damaged {
-			r := e.Record()
 			if len(e.Stream) > 1<<16-1 || len(e.Type) > 1<<16-1 {
 				c.err = ErrFormat
 				return
 			}
-			c.hash[i] = proof.LeafHash(&r)
+			c.hash[i] = e.LeafHash()
 		}
 	}
 	c.text = nil
@@ -161,6 +160,7 @@ func VerifySource(ctx context.Context, from Source, o Options) (Report, error) {
 			}
 			full := c
 			c, size = newChunk(), 0
+			c.lines = make([]line, 0, chunkLines)
 			if !hand(full) {
 				return context.Canceled
 			}
