@@ -27,6 +27,9 @@ type generation struct {
 	unscrubbed bool // bytes of deleted rows are still there
 	scrubAgain time.Time
 
+	kept   any        // by the transaction that committed last in this process
+	keptAt Checkpoint // to which it moved
+
 	damaged atomic.Bool // nobody reads or writes here any more
 	hurt    func()      // told when the generation in force is found damaged
 }
@@ -119,6 +122,9 @@ func (g *generation) commit(ctx context.Context, token int64, to Checkpoint, app
 		return ErrOvertaken
 	}
 	tx := &Tx{transaction: transaction, building: g.building}
+	if g.keptAt == g.at {
+		tx.kept = g.kept
+	}
 	if err := apply(tx); err != nil {
 		return err
 	}
@@ -127,6 +133,7 @@ func (g *generation) commit(ctx context.Context, token int64, to Checkpoint, app
 		return err
 	}
 	g.at = to
+	g.kept, g.keptAt = tx.keep, to
 	g.unscrubbed = g.unscrubbed || tx.scrub
 	return nil
 }
@@ -134,6 +141,11 @@ func (g *generation) commit(ctx context.Context, token int64, to Checkpoint, app
 // apply takes one page's items in, in one transaction. When an event is at fault,
 // what lies before it is taken in all the same, and *Poisoned is returned.
 func (g *generation) apply(ctx context.Context, token int64, p Projection, wanted map[string]bool, items []item, to Checkpoint) error {
+	if all, ok := p.(Gathering); ok {
+		if err, done := g.applyAll(ctx, token, all, wanted, items, to); done {
+			return err
+		}
+	}
 	bad := -1
 	var cause error
 	err := g.commit(ctx, token, to, func(tx *Tx) error {
@@ -167,15 +179,42 @@ func (g *generation) apply(ctx context.Context, token int64, p Projection, wante
 	return poisoned
 }
 
-// applyRecovered turns a projection's panic into an error: a mistake in a read model
+// applyAll is apply for a projection that takes events in together. done is false when an
+// event is at fault: nothing was taken in then.
+func (g *generation) applyAll(ctx context.Context, token int64, p Gathering, wanted map[string]bool, items []item, to Checkpoint) (err error, done bool) {
+	events := make([]Taken, 0, len(items))
+	for i := range items {
+		if !wanted[items[i].event.Stream.Category()] {
+			continue
+		}
+		if items[i].err != nil {
+			return nil, false
+		}
+		events = append(events, Taken{&items[i].event, items[i].leaf})
+	}
+	atFault := false
+	err = g.commit(ctx, token, to, func(tx *Tx) error {
+		err := recovered(func() error { return p.ApplyAll(ctx, tx, events) })
+		atFault = err != nil && ctx.Err() == nil && !g.transient(err)
+		return err
+	})
+	return err, !atFault
+}
+
+// applyRecovered is Apply with [recovered].
+func applyRecovered(ctx context.Context, p Projection, tx *Tx, it *item) error {
+	return recovered(func() error { return p.Apply(ctx, tx, it.event, it.leaf) })
+}
+
+// recovered turns a projection's panic into an error: a mistake in a read model
 // must not take the writing side down with it.
-func applyRecovered(ctx context.Context, p Projection, tx *Tx, it *item) (err error) {
+func recovered(apply func() error) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("panic of type %T", r)
 		}
 	}()
-	return p.Apply(ctx, tx, it.event, it.leaf)
+	return apply()
 }
 
 // transient reports whether an error is about the medium or the caller's time, not

@@ -81,6 +81,22 @@ type Projection interface {
 	View() *View
 }
 
+// Gathering is a projection that takes the events of one transaction in together, where
+// that costs it fewer statements.
+type Gathering interface {
+	Projection
+	// ApplyAll does what Apply of each event in their order does. After an error that stops
+	// the projection Apply is called for them one by one, in a transaction of its own, to
+	// find the event.
+	ApplyAll(ctx context.Context, tx *Tx, events []Taken) error
+}
+
+// Taken is an event with its leaf. Its bytes are valid during the call only.
+type Taken struct {
+	Event *eventstore.Event
+	Leaf  int64
+}
+
 // Schema is the tables of one read model, as statements that end with a semicolon, in
 // words that SQLite and PostgreSQL share: BIGINT, TEXT, BYTEA. A column that holds the leaf of
 // the event that made the row is "from_leaf BIGINT PRIMARY KEY".

@@ -9,6 +9,7 @@ type Tx struct {
 	transaction Transaction
 	building    bool
 	scrub       bool
+	kept, keep  any
 }
 
 // Exec runs a statement and returns how many rows it changed.
@@ -24,6 +25,14 @@ func (t *Tx) Get(ctx context.Context, query string, args []any, dest ...any) (fo
 // Building reports whether the model is being built from the log's beginning, so
 // that its query indexes are not there yet and Schema.Settle will follow.
 func (t *Tx) Building() bool { return t.building }
+
+// Keep hands v on to the next transaction on these tables in this process, if this one
+// commits.
+func (t *Tx) Keep(v any) { t.keep = v }
+
+// Kept returns what the transaction that made the tables what they are kept; nil when that
+// was nothing, or another process's.
+func (t *Tx) Kept() any { return t.kept }
 
 // Scrub asks that what this transaction deletes or overwrites also leaves the
 // write-ahead log, soon after it committed: for erasures.

@@ -12,6 +12,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -29,8 +30,8 @@ var ErrNoNode = errors.New("transparency: the tree is not that large")
 type Tree struct{ view projections.View }
 
 var (
-	_ projections.Projection = (*Tree)(nil)
-	_ proof.Nodes            = (*Tree)(nil)
+	_ projections.Gathering = (*Tree)(nil)
+	_ proof.Nodes           = (*Tree)(nil)
 )
 
 // New returns a tree that answers projections.ErrNotReady until a runner has built it.
@@ -81,11 +82,13 @@ const (
 	selectLog   = `SELECT event, losses FROM log`
 )
 
-// atOnce is how many hashes of a tile one statement reads. A tile is read when it is full: hash
-// by hash that would be one statement for each event.
+// atOnce is how many hashes one statement inserts, or reads of a tile that is full: hash by
+// hash either would be one statement for each event.
 const atOnce = 64
 
 var (
+	insertMany = insertLeaf + strings.Repeat(`, (?, ?)`, atOnce-1)
+
 	getLeaves = `SELECT ` + strings.Repeat(`(SELECT hash FROM leaves WHERE from_leaf = ?), `, atOnce-1) + `(SELECT hash FROM leaves WHERE from_leaf = ?)`
 	getNodes  = `SELECT ` + strings.Repeat(`(SELECT hash FROM nodes WHERE n = ? AND level = ?), `, atOnce-1) + `(SELECT hash FROM nodes WHERE n = ? AND level = ?)`
 )
@@ -96,25 +99,86 @@ const SelectLeaves = `SELECT hash FROM leaves WHERE from_leaf >= ? AND from_leaf
 
 // Apply implements projections.Projection.
 func (t *Tree) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int64) error {
-	hash := proof.SumOf(&e.Record)
-	if _, err := tx.Exec(ctx, insertLeaf, leaf, hash[:]); err != nil {
+	return t.ApplyAll(ctx, tx, []projections.Taken{{Event: &e, Leaf: leaf}})
+}
+
+// edge is the tile of level 0 that the last transaction left unfinished, kept for the next
+// one: read back when it is full, it would be a statement for each leaf.
+type edge struct {
+	first  int64 // a multiple of proof.TileWidth
+	hashes []proof.Hash
+}
+
+// ApplyAll implements projections.Gathering.
+func (t *Tree) ApplyAll(ctx context.Context, tx *projections.Tx, events []projections.Taken) error {
+	rows := make([]any, 0, 2*min(len(events), atOnce))
+	now, _ := tx.Kept().(edge)
+	now.hashes = slices.Clip(now.hashes) // it is the last transaction's until this one commits
+	for i, e := range events {
+		hash := proof.SumOf(&e.Event.Record)
+		if rows = append(rows, e.Leaf, hash[:]); len(rows) == 2*atOnce || i == len(events)-1 {
+			if err := insertLeaves(ctx, tx, rows); err != nil {
+				return err
+			}
+			rows = rows[:0]
+		}
+		if e.Leaf == 0 {
+			if _, err := tx.Exec(ctx, insertLog, e.Leaf, e.Event.ID[:]); err != nil {
+				return err
+			}
+		}
+		if _, accepted := e.Event.Data.(audit.LossAccepted); accepted {
+			if _, err := tx.Exec(ctx, countLoss); err != nil {
+				return err
+			}
+		}
+		if e.Leaf%proof.TileWidth == 0 {
+			now = edge{first: e.Leaf, hashes: make([]proof.Hash, 0, proof.TileWidth)}
+		}
+		if e.Leaf == now.first+int64(len(now.hashes)) {
+			now.hashes = append(now.hashes, hash)
+		}
+		if e.Leaf%proof.TileWidth < proof.TileWidth-1 {
+			continue
+		}
+		if err := insertLeaves(ctx, tx, rows); err != nil {
+			return err
+		}
+		rows = rows[:0]
+		if err := raise(ctx, tx, e.Leaf, now); err != nil {
+			return err
+		}
+	}
+	tx.Keep(now)
+	return nil
+}
+
+// insertLeaves inserts rows of a leaf and its hash each.
+func insertLeaves(ctx context.Context, tx *projections.Tx, rows []any) error {
+	if len(rows) == 2*atOnce {
+		_, err := tx.Exec(ctx, insertMany, rows...)
 		return err
 	}
-	if leaf == 0 {
-		if _, err := tx.Exec(ctx, insertLog, leaf, e.ID[:]); err != nil {
+	for row := range slices.Chunk(rows, 2) {
+		if _, err := tx.Exec(ctx, insertLeaf, row...); err != nil {
 			return err
 		}
 	}
-	if _, accepted := e.Data.(audit.LossAccepted); accepted {
-		if _, err := tx.Exec(ctx, countLoss); err != nil {
-			return err
-		}
-	}
+	return nil
+}
+
+// raise makes the nodes above a leaf that fills its tile. Where last is that tile, it is not
+// read.
+func raise(ctx context.Context, tx *projections.Tx, leaf int64, last edge) error {
 	for level, n := 0, leaf; n%proof.TileWidth == proof.TileWidth-1; {
-		below := make([]proof.Hash, proof.TileWidth)
-		for i := 0; i < len(below); i += atOnce {
-			if err := getHashes(ctx, tx, level, n-proof.TileWidth+1+int64(i), below[i:i+atOnce]); err != nil {
-				return err
+		first := n - proof.TileWidth + 1
+		below := last.hashes
+		if level > 0 || last.first != first || len(below) != proof.TileWidth {
+			below = make([]proof.Hash, proof.TileWidth)
+			for i := 0; i < len(below); i += atOnce {
+				if err := getHashes(ctx, tx, level, first+int64(i), below[i:i+atOnce]); err != nil {
+					return err
+				}
 			}
 		}
 		level, n = level+1, n/proof.TileWidth

@@ -53,3 +53,36 @@ func TestTreeIsThatOfTheLog(t *testing.T) {
 		}
 	})
 }
+
+// Tiles that fill up over many transactions, within one, at its end, and across a restart, have
+// the nodes above them that the leaves ask for.
+func TestTreeGrowsInParts(t *testing.T) {
+	parts := []int{100, 155, 1, 256, 1, 254, 2, 300, 700, 3, 253}
+	projectiontest.OnEach(t, func(t *testing.T, place func(testing.TB) string) {
+		w, at := projectiontest.NewWorld(), place(t)
+		tree := transparency.New()
+		running := projectiontest.Start(t, w, at, tree)
+		for i, n := range parts {
+			loss := audit.LossAccepted{LogEnd: "3", SeenEnd: "4", Events: 1, Witness: audit.KeyRing, Cause: audit.MediumLost, At: time.UnixMicro(1_772_366_415_000_000).UTC()}
+			for range n {
+				w.Record(t, "audit-202603", domain.CitizenID{}, loss)
+			}
+			if i == 5 {
+				running.Stop()
+				tree = transparency.New()
+				running = projectiontest.Start(t, w, at, tree)
+			}
+			running.CaughtUp(t)
+		}
+		all := w.Recorded()
+		var f proof.Frontier
+		for n := range all {
+			f.Append(proof.LeafHash(&all[n].Record))
+			if size := int64(n) + 1; size%proof.TileWidth == 0 {
+				if root, err := proof.Root(t.Context(), tree, size); err != nil || root != f.Root() {
+					t.Errorf("root of %d leaves: %v", size, err)
+				}
+			}
+		}
+	})
+}
