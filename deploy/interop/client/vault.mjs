@@ -49,12 +49,13 @@ export async function until(what, ask, good, times = 100) {
  *
  * @param {string[]} more further arguments of `coffre serve`
  * @param {string[]} vouching arguments that say who vouches for callers; without them its own tokens do
+ * @param {string} [at] a data directory that is there; without it a new one
  * @returns {Promise<Vault>}
  */
-export async function serve(more = [], vouching = ['--dev']) {
+export async function serve(more = [], vouching = ['--dev'], at) {
   const program = process.env.COFFRE
   if (!program) throw new Error('COFFRE names no program')
-  const data = await mkdtemp(join(tmpdir(), 'coffre-interop-'))
+  const data = at ?? await mkdtemp(join(tmpdir(), 'coffre-interop-'))
   const child = spawn(program, ['serve', ...vouching, '--listen', '127.0.0.1:0', '--data', data, ...more], { stdio: ['ignore', 'ignore', 'pipe'] })
   const kill = () => void child.kill('SIGKILL')
   process.once('exit', kill)
