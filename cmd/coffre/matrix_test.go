@@ -212,7 +212,7 @@ var accessMatrix = map[string][]cell{
 	"rotateWebhook":           {{refusal: "resourceNotFound"}},
 	"listProjections":         {{may: by(200, anOperator)}},
 	"listPetitions":           {{may: by(200, self, source, anOfficer, secondOfficer), refusal: "200", shows: "petitionId"}},
-	"listSignals":             {{query: "pageSize=200", may: by(200, source, reader), refusal: "200", shows: "documentId"}},
+	"listSignals":             {{query: "pageSize=200&type=be.coffre.vault.v1.documents.notify.issued", may: by(200, source), refusal: "200", shows: "documentId"}, {query: "pageSize=200&type=be.coffre.vault.v1.consents.notify.granted", may: by(200, reader), refusal: "200", shows: "consentId"}},
 	"listRestrictions":        {{may: by(200, self, anOfficer, secondOfficer), refusal: "resourceNotFound", absent: by(200, anOfficer, secondOfficer)}},
 	"makePetition":            {{body: `{"documentId":"{documentId}","text":"It is not right."}`, may: by(201, self), refusal: "resourceNotFound", fresh: true}},
 	"placeHold":               {{body: theHold, may: by(201, anOfficer, secondOfficer), refusal: "resourceNotFound", fresh: true}},
