@@ -29,6 +29,7 @@ func TestOutReplacesNoFileWithoutForce(t *testing.T) {
 		"coffre export register":    {"export", "register", "--reason", "audit"},
 		"coffre audit bundle":       {"audit", "bundle"},
 		"coffre citizens report":    {"citizens", "report", "--citizen", anna},
+		"coffre consents receipt":   {"consents", "receipt", anna, "--citizen", anna},
 		"coffre documents download": {"documents", "download", anna, anna},
 	}
 	root, _ := newRoot(newProgram(terminal{}))
