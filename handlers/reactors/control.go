@@ -154,19 +154,23 @@ func (d Desk) write(ctx context.Context, statement string, args ...any) error {
 	return nil
 }
 
-// lookEvery bounds the time until a router follows what was asked in another process.
+// lookEvery bounds the time until a router follows what was asked in another process. Where
+// there is no other it looks at its start, when it is told, and after it could not.
 const lookEvery = 2 * time.Second
 
 // follow follows what operators ask until ctx ends: pauses, and retries of what was set aside.
 func (r *Router) follow(ctx context.Context) {
-	tick := time.NewTicker(lookEvery)
-	defer tick.Stop()
 	for {
-		if err := errors.Join(r.followPauses(ctx), r.followRetries(ctx)); err != nil && ctx.Err() == nil {
+		err := errors.Join(r.followPauses(ctx), r.followRetries(ctx))
+		if err != nil && ctx.Err() == nil {
 			r.o.Logger.Warn("look for what operators ask of reactors", "reason", class(err))
 		}
+		var again <-chan time.Time
+		if r.o.Lease != nil || err != nil {
+			again = time.After(lookEvery)
+		}
 		select {
-		case <-tick.C:
+		case <-again:
 		case <-r.o.DB.Signal(controlSignal):
 		case <-ctx.Done():
 			return

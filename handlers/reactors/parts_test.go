@@ -296,6 +296,8 @@ func TestAKeyOfTheReactorsOwnOrdersItsEvents(t *testing.T) {
 			},
 		}}})
 		time.Sleep(time.Minute) // virtual
+		mu.Lock()
+		defer mu.Unlock()
 		if !slices.Equal(got, ids) {
 			t.Errorf("handled %v, want %v", got, ids)
 		}
