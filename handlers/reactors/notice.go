@@ -53,13 +53,12 @@ const (
 	metaAttempt     = "attempt"     // set by the router: tries so far
 )
 
-// notice returns what reactors may see of r, which is about a citizen.
-func notice(ctx context.Context, l *eventstore.Log, r eventstore.Record, citizen domain.CitizenID) (Notice, error) {
-	leaf, err := l.Leaves().Leaf(ctx, r.Position)
+// numbered returns a notice with the number of the leaf at its position.
+func numbered(ctx context.Context, l *eventstore.Log, n Notice, at eventstore.Position) (Notice, error) {
+	leaf, err := l.Leaves().Leaf(ctx, at)
 	if err != nil {
 		return Notice{}, fmt.Errorf("number of the leaf: %w", err)
 	}
-	n := unnumbered(r, citizen)
 	n.Leaf = leaf
 	return n, nil
 }

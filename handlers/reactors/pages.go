@@ -3,6 +3,7 @@ package reactors
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 
 	"coffre/eventstore"
 )
@@ -25,7 +26,28 @@ type pages struct {
 type page struct {
 	read    chan struct{}
 	failed  bool
-	records []eventstore.Record
+	records []*paged
+}
+
+// paged is a record with its notice, which the first subscription that asks makes for all. Its
+// methods may be called concurrently.
+type paged struct {
+	eventstore.Record
+	noticed atomic.Pointer[Notice] // nil until somebody asked
+}
+
+// notice returns the record's notice without the number of its leaf.
+func (r *paged) notice(ctx context.Context, people *citizens) (Notice, error) {
+	if n := r.noticed.Load(); n != nil {
+		return *n, nil
+	}
+	citizen, err := people.of(ctx, r.Record)
+	if err != nil {
+		return Notice{}, err
+	}
+	n := unnumbered(r.Record, citizen)
+	r.noticed.Store(&n)
+	return n, nil
 }
 
 func newPages(store eventstore.Store) *pages {
@@ -34,7 +56,7 @@ func newPages(store eventstore.Store) *pages {
 
 // after returns records that lie after a position, in order, and the error that ended the
 // reading; none and nil where the log ends. The records are shared and must not be changed.
-func (p *pages) after(ctx context.Context, position eventstore.Position) ([]eventstore.Record, error) {
+func (p *pages) after(ctx context.Context, position eventstore.Position) ([]*paged, error) {
 	for {
 		p.mu.Lock()
 		there := p.at[position]
@@ -70,13 +92,13 @@ func (p *pages) after(ctx context.Context, position eventstore.Position) ([]even
 	return records, err
 }
 
-func (p *pages) readFrom(ctx context.Context, position eventstore.Position) (records []eventstore.Record, err error) {
+func (p *pages) readFrom(ctx context.Context, position eventstore.Position) (records []*paged, err error) {
 	for r, err := range p.store.ReadAll(ctx, position, pageSize) {
 		if err != nil {
 			return records, err
 		}
 		r.Sealed, r.Sum = nil, [32]byte{}
-		records = append(records, r)
+		records = append(records, &paged{Record: r})
 	}
 	return records, nil
 }

@@ -371,7 +371,7 @@ func (r *Router) readSetAside(ctx context.Context, p Poison) (Notice, error) {
 		if err != nil {
 			return Notice{}, err
 		}
-		n, err := notice(ctx, r.o.Log, record, citizen)
+		n, err := numbered(ctx, r.o.Log, unnumbered(record, citizen), record.Position)
 		if err != nil {
 			return Notice{}, err
 		}

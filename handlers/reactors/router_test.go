@@ -285,7 +285,7 @@ func TestR10_repetitions_in_any_order_have_one_effect(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			n, err := notice(t.Context(), k.log, r, domain.CitizenID{})
+			n, err := numbered(t.Context(), k.log, unnumbered(r, domain.CitizenID{}), r.Position)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -340,7 +340,7 @@ func TestTheMarkFallsWithItsEffect(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if n, err = notice(t.Context(), k.log, r, domain.CitizenID{}); err != nil {
+		if n, err = numbered(t.Context(), k.log, unnumbered(r, domain.CitizenID{}), r.Position); err != nil {
 			t.Fatal(err)
 		}
 	}

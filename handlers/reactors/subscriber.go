@@ -292,7 +292,7 @@ func (s *subscription) follow(ctx context.Context) (err error) {
 	for idle := 0; ; {
 		page, readErr := s.read(ctx)
 		for _, r := range page {
-			if s.topics.match(r) {
+			if s.topics.match(r.Record) {
 				if err := s.deliver(ctx, r); err != nil {
 					return err
 				}
@@ -335,7 +335,7 @@ func (s *subscription) follow(ctx context.Context) (err error) {
 }
 
 // read returns the next page of records, which others share.
-func (s *subscription) read(ctx context.Context) ([]eventstore.Record, error) {
+func (s *subscription) read(ctx context.Context) ([]*paged, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, s.o.ReadTimeout, errStalled)
 	defer cancel()
 	records, err := s.o.pages.after(ctx, s.passed)
@@ -381,16 +381,15 @@ func (s *subscription) wait(ctx context.Context) (woken bool, err error) {
 }
 
 // deliver sends r until it is acked, if it lies in the subscription's part.
-func (s *subscription) deliver(ctx context.Context, r eventstore.Record) error {
-	citizen, err := s.o.people.of(ctx, r)
+func (s *subscription) deliver(ctx context.Context, r *paged) error {
+	n, err := r.notice(ctx, s.o.people)
 	if err != nil {
 		return err
 	}
-	if s.o.Part.Of > 1 && !s.o.Part.has(s.o.Key(unnumbered(r, citizen))) {
+	if s.o.Part.Of > 1 && !s.o.Part.has(s.o.Key(n)) {
 		return nil
 	}
-	n, err := notice(ctx, s.o.Log, r, citizen)
-	if err != nil {
+	if n, err = numbered(ctx, s.o.Log, n, r.Position); err != nil {
 		return err
 	}
 	s.delivered = true
