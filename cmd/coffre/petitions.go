@@ -238,8 +238,7 @@ the token of an organisation it lists those that it is to answer. A look is on r
 // answerer is whoever answers petitions: a privacy officer of the vault, or an organisation.
 type answerer struct {
 	officer
-	organisation string
-	issuer       bool
+	party
 }
 
 func (a *answerer) flags(cmd *cobra.Command) {
@@ -251,10 +250,7 @@ func (a *answerer) flags(cmd *cobra.Command) {
 func (a answerer) grant() token.Grant {
 	g := a.officer.grant()
 	if a.organisation != "" {
-		g.Role, g.Organisation = domain.RoleConsumer, domain.Organisation(a.organisation)
-		if a.issuer {
-			g.Role = domain.RoleIssuer
-		}
+		g.Role, g.Organisation = a.party.grant().Role, domain.Organisation(a.organisation)
 	}
 	return g
 }
