@@ -68,6 +68,7 @@ func TestFailingReadModelIsSeen(t *testing.T) {
 		}
 		want := func(health contract.HealthStatus, metric string) {
 			t.Helper()
+			synctest.Wait() // the model shows an event a moment before its state is told
 			if got := v.Health(ctx); got != health {
 				t.Errorf("health %s, want %s", got, health)
 			}
@@ -99,7 +100,6 @@ func TestFailingReadModelIsSeen(t *testing.T) {
 		if err := runner.CatchUp(ctx); err != nil {
 			t.Fatal(err)
 		}
-		synctest.Wait()
 		want(contract.HealthStatusUP, "1")
 		stop()
 		if err := <-ended; err != nil {
