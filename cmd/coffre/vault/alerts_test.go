@@ -113,3 +113,49 @@ func TestAlertsAskForWhatIsServed(t *testing.T) {
 		t.Errorf("the alerts are %q, and the runbook has %q", alerts, sections)
 	}
 }
+
+// Every alert has a case in which it is heard, and one in which it is not because the vault is
+// well. Prometheus's own tool plays them in make interop.
+func TestAlertsHaveCases(t *testing.T) {
+	alerts := map[string][2]int{} // heard, silent
+	var rules struct {
+		Groups []struct{ Rules []struct{ Alert string } }
+	}
+	var cases struct {
+		Tests []struct {
+			Name  string
+			Rules []struct {
+				Alertname string
+				Expected  []any `yaml:"exp_alerts"`
+			} `yaml:"alert_rule_test"`
+		}
+	}
+	for name, into := range map[string]any{"rules": &rules, "test": &cases} {
+		text, err := os.ReadFile("../../../deploy/alerts/coffre." + name + ".yaml")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := yaml.Unmarshal(text, into); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, one := range cases.Tests {
+		for _, rule := range one.Rules {
+			seen := alerts[rule.Alertname]
+			switch {
+			case len(rule.Expected) > 0:
+				seen[0]++
+			case one.Name == "well":
+				seen[1]++
+			}
+			alerts[rule.Alertname] = seen
+		}
+	}
+	for _, group := range rules.Groups {
+		for _, rule := range group.Rules {
+			if seen := alerts[rule.Alert]; seen[0] == 0 || seen[1] == 0 {
+				t.Errorf("%s is heard in %d cases of deploy/alerts/coffre.test.yaml, and silent in %d while the vault is well", rule.Alert, seen[0], seen[1])
+			}
+		}
+	}
+}
