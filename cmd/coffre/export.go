@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -198,6 +200,60 @@ analysts. docs/exports.md has every column.`
 
 var errHash = errors.New("the file that came is not the one the vault made: its hash differs")
 
+// maxResumed bounds how often a download goes on where it broke off.
+const maxResumed = 5
+
+// download reads a file, and asks for the rest of it when the connection breaks, where the
+// vault sends the rest.
+type download struct {
+	// rest asks for a file from a byte on; not from its beginning only of the file with that tag.
+	rest    func(tag string, from int64) (*http.Response, error)
+	body    io.ReadCloser
+	tag     string // "": the rest is not to be had
+	got     int64
+	resumed int
+}
+
+var errNoRest = errors.New("the vault sends no rest of the file")
+
+// open asks for what is still to come.
+func (d *download) open() error {
+	answer, err := d.rest(d.tag, d.got)
+	body, err := client.Stream(answer, err)
+	if err != nil {
+		return err
+	}
+	if d.got > 0 {
+		if from := fmt.Sprintf("bytes %d-", d.got); answer.StatusCode != http.StatusPartialContent || !strings.HasPrefix(answer.Header.Get("Content-Range"), from) {
+			return errors.Join(errNoRest, body.Close())
+		}
+	} else if answer.Header.Get("Accept-Ranges") == "bytes" {
+		d.tag = answer.Header.Get("ETag")
+	}
+	d.body = body
+	return nil
+}
+
+// Read implements io.Reader.
+func (d *download) Read(p []byte) (n int, err error) {
+	for n == 0 && err == nil {
+		n, err = d.body.Read(p)
+		if d.got += int64(n); err == nil || errors.Is(err, io.EOF) || d.tag == "" || d.resumed == maxResumed {
+			return n, err
+		}
+		d.resumed++
+		_ = d.body.Close() // it is broken, whatever it says
+		if again := d.open(); again != nil {
+			return n, errors.Join(err, again)
+		}
+		err = nil
+	}
+	return n, err
+}
+
+// Close implements io.Closer.
+func (d *download) Close() error { return d.body.Close() }
+
 // export has a file made, waits for it and writes it to out.
 func (p *program) export(ctx context.Context, c *client.Client, ask contract.ExportCreate, out output) (contract.Export, error) {
 	begun, err := client.Read[contract.Export](c.CreateExport(ctx, contract.CreateExportParams{IdempotencyKey: uuid.New()}, ask))
@@ -219,8 +275,14 @@ func (p *program) export(ctx context.Context, c *client.Client, ask contract.Exp
 		return contract.Export{}, err
 	}
 	bar.Done()
-	content, err := client.Stream(c.GetExportContent(ctx, file.ExportID))
-	if err != nil {
+	content := &download{rest: func(tag string, from int64) (*http.Response, error) {
+		var p contract.GetExportContentParams
+		if from > 0 {
+			p.Range, p.IfRange = fmt.Sprintf("bytes=%d-", from), tag
+		}
+		return c.GetExportContent(ctx, file.ExportID, p)
+	}}
+	if err := content.open(); err != nil {
 		return contract.Export{}, err
 	}
 	defer content.Close()

@@ -84,3 +84,68 @@ func TestExportIsWholeOrNotThere(t *testing.T) {
 		t.Errorf("err %q", got.err)
 	}
 }
+
+// A connection that breaks off in the middle costs what was under way, and the file is whole; of
+// another file, or where the vault sends no rest, nothing is put together.
+func TestADownloadGoesOnWhereItBroke(t *testing.T) {
+	content := strings.Repeat("consentId,decision\n1,granted\n", 20_000)
+	hash := sha256.Sum256([]byte(content))
+	sum := hex.EncodeToString(hash[:])
+	for name, test := range map[string]struct {
+		ranges, tag, then string // what the first answer says, and the tag of the file afterwards
+		breaks            int    // answers that break off
+		code              int
+	}{
+		"once":                {"bytes", sum, sum, 1, 0},
+		"again and again":     {"bytes", sum, sum, maxResumed, 0},
+		"more often":          {"bytes", sum, sum, maxResumed + 1, exitFailed},
+		"of another file":     {"bytes", sum, strings.Repeat("0", 64), 1, exitFailed},
+		"without any rest":    {"none", sum, sum, 1, exitFailed},
+		"of a vault that was": {"", "", "", 1, exitFailed},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := 0
+			rest := exports(t, content, sum, contract.TaskStateDone)
+			out := filepath.Join(t.TempDir(), "consents.csv")
+			got := answering(t, func(w http.ResponseWriter, r *http.Request) {
+				if !strings.HasSuffix(r.URL.Path, "/content") {
+					rest(w, r)
+					return
+				}
+				tag := test.tag
+				if asked++; asked > 1 {
+					tag = test.then
+				}
+				w.Header().Set("Accept-Ranges", test.ranges)
+				w.Header().Set("ETag", `"`+tag+`"`)
+				if asked <= test.breaks {
+					w = &brokenOff{w, len(content) / (maxResumed + 2)}
+				}
+				if test.ranges != "bytes" {
+					_, _ = w.Write([]byte(content))
+					return
+				}
+				http.ServeContent(w, r, "", time.Time{}, strings.NewReader(content))
+			}).must(test.code, "export", "consentLog", "--reason", "audit", "--data", t.TempDir(), "--out", out)
+			if b, err := os.ReadFile(out); test.code == 0 && string(b) != content || test.code != 0 && err == nil {
+				t.Errorf("the file holds %d bytes, %v; err %q", len(b), err, got.err)
+			}
+		})
+	}
+}
+
+// brokenOff breaks an answer off after some bytes.
+type brokenOff struct {
+	http.ResponseWriter
+	left int
+}
+
+func (b *brokenOff) Write(p []byte) (int, error) {
+	if n := min(len(p), b.left); n < len(p) {
+		_, _ = b.ResponseWriter.Write(p[:n])
+		_ = http.NewResponseController(b.ResponseWriter).Flush()
+		panic(http.ErrAbortHandler)
+	}
+	b.left -= len(p)
+	return b.ResponseWriter.Write(p)
+}

@@ -10,6 +10,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/audit"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 	"coffre/handlers/work"
 )
@@ -65,15 +66,44 @@ func (v *Vault) GetExportContent(ctx context.Context, r contract.GetExportConten
 	if err != nil {
 		return nil, err
 	}
-	return &exportContent{m, content, size}, nil
+	answer := &exportContent{ExportManifest: m, file: content, size: size, to: size}
+	if err := answer.narrow(r.Params); err != nil {
+		return nil, errors.Join(err, content.Close())
+	}
+	return answer, nil
 }
 
 // exportContent sends a file of any size in constant memory, for as long as the client goes
 // on reading.
 type exportContent struct {
 	work.ExportManifest
-	file io.ReadCloser
-	size int64 // bytes
+	file     io.ReadSeekCloser
+	size     int64 // bytes
+	from, to int64 // what is sent of it; to is not in it
+	ranged   bool
+}
+
+// resumed reports whether a download of the format may go on where it broke off: a reader of
+// lines can use what came so far, and one of the other formats starts at the file's end.
+func (c *exportContent) resumed() bool {
+	return c.Format == contract.ExportFormatCsv || c.Format == contract.ExportFormatJsonl
+}
+
+func (c *exportContent) tag() string { return `"` + c.Sha256 + `"` }
+
+// narrow takes the range that is asked for, where the format has ranges and the asker means
+// this file.
+func (c *exportContent) narrow(p contract.GetExportContentParams) (err error) {
+	if !c.resumed() || p.IfRange != "" && p.IfRange != c.tag() {
+		return nil
+	}
+	if c.from, c.to, c.ranged, err = disclosure.ParseRange(p.Range, c.size); err != nil {
+		return err
+	}
+	if _, err := c.file.Seek(c.from, io.SeekStart); err != nil {
+		return fmt.Errorf("find the rest of an export: %w", err)
+	}
+	return nil
 }
 
 var mediaTypes = map[contract.ExportFormat]string{
@@ -95,10 +125,19 @@ func (c *exportContent) VisitGetExportContentResponse(w http.ResponseWriter) (er
 	h := w.Header()
 	h.Set("Content-Type", mediaTypes[c.Format])
 	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="%s-%s.%s"`, fileNames[c.Kind], c.Export, c.Format))
-	h.Set("Content-Length", fmt.Sprint(c.size))
-	w.WriteHeader(http.StatusOK)
-	// The file as nothing but a reader: as itself it would choose pieces of its own.
-	if _, err := io.CopyBuffer(edge.NewDeadlineWriter(w), struct{ io.Reader }{c.file}, make([]byte, 1<<20)); err != nil {
+	h.Set("Content-Length", fmt.Sprint(c.to-c.from))
+	h.Set("ETag", c.tag())
+	h.Set("Accept-Ranges", "none")
+	if c.resumed() {
+		h.Set("Accept-Ranges", "bytes")
+	}
+	status := http.StatusOK
+	if c.ranged {
+		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", c.from, c.to-1, c.size))
+		status = http.StatusPartialContent
+	}
+	w.WriteHeader(status)
+	if _, err := io.CopyBuffer(edge.NewDeadlineWriter(w), io.LimitReader(c.file, c.to-c.from), make([]byte, 1<<20)); err != nil {
 		return fmt.Errorf("send an export: %w", err)
 	}
 	return nil

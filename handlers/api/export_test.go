@@ -8,6 +8,8 @@ import (
 	"encoding/csv"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -261,5 +263,62 @@ func TestConsentLogNewestFirst(t *testing.T) {
 	}
 	if page := ask(contract.ConsentLogQuery{SSIN: ssin(2)}, ""); len(page.Items) != 0 {
 		t.Error("somebody unknown decided something")
+	}
+}
+
+// A download that broke off goes on where it did, of the same file only, and of the formats that
+// are read line by line.
+func TestADownloadGoesOn(t *testing.T) {
+	tv := newVault(t)
+	tv.grantAndWithdraw(t)
+	fetch := func(id uuid.UUID, p contract.GetExportContentParams) (*httptest.ResponseRecorder, error) {
+		answer, err := tv.GetExportContent(tv.as(t, officer, "getExportContent", nil), contract.GetExportContentRequestObject{ExportID: id, Params: p})
+		if err != nil {
+			return nil, err
+		}
+		w := httptest.NewRecorder()
+		return w, answer.VisitGetExportContentResponse(w)
+	}
+	for format, ranges := range map[contract.ExportFormat]string{
+		contract.ExportFormatCsv: "bytes", contract.ExportFormatJsonl: "bytes", contract.ExportFormatXlsx: "none", contract.ExportFormatParquet: "none",
+	} {
+		id := tv.export(t, contract.ExportCreate{Format: format})
+		tv.waitIdle(t)
+		made, err := tv.exported(t, id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := tv.fetch(t, id)
+		whole, tag := all.Body.String(), all.Header().Get("ETag")
+		if tag != `"`+made.Sha256+`"` || all.Header().Get("Accept-Ranges") != ranges {
+			t.Errorf("%s: %v", format, all.Header())
+		}
+		for name, test := range map[string]struct {
+			asked contract.GetExportContentParams
+			from  int
+			part  bool
+		}{
+			"of this file":       {contract.GetExportContentParams{Range: "bytes=100-", IfRange: tag}, 100, true},
+			"of any file":        {contract.GetExportContentParams{Range: "bytes=1-"}, 1, true},
+			"of another file":    {contract.GetExportContentParams{Range: "bytes=100-", IfRange: `"` + strings.Repeat("0", 64) + `"`}, 0, false},
+			"by a date":          {contract.GetExportContentParams{Range: "bytes=100-", IfRange: "Sat, 28 Nov 2026 19:00:00 GMT"}, 0, false},
+			"of nothing":         {contract.GetExportContentParams{IfRange: tag}, 0, false},
+			"in another measure": {contract.GetExportContentParams{Range: "lines=3-", IfRange: tag}, 0, false},
+		} {
+			got, err := fetch(id, test.asked)
+			if err != nil {
+				t.Fatalf("%s, %s: %v", format, name, err)
+			}
+			status, from, where := http.StatusOK, 0, ""
+			if test.part && ranges == "bytes" {
+				status, from, where = http.StatusPartialContent, test.from, fmt.Sprintf("bytes %d-%d/%d", test.from, len(whole)-1, len(whole))
+			}
+			if got.Code != status || got.Body.String() != whole[from:] || got.Header().Get("Content-Range") != where || got.Header().Get("ETag") != tag || got.Header().Get("Content-Length") != fmt.Sprint(len(whole)-from) {
+				t.Errorf("%s, %s: %d, %d bytes of %d, %v", format, name, got.Code, got.Body.Len(), len(whole), got.Header())
+			}
+		}
+		if _, err := fetch(id, contract.GetExportContentParams{Range: fmt.Sprintf("bytes=%d-", len(whole))}); ranges == "bytes" && problemOf(err) != "rangeNotSatisfiable" {
+			t.Errorf("%s: a range behind the end: %v", format, err)
+		}
 	}
 }

@@ -5478,6 +5478,15 @@ type CreateExportParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// GetExportContentParams defines parameters for GetExportContent.
+type GetExportContentParams struct {
+	// Range one range of bytes (RFC 9110); anything else is as if it were absent
+	Range ByteRange `json:"Range,omitempty,omitzero"`
+
+	// IfRange the ETag of the file of which the rest is wanted; of another one all is sent
+	IfRange string `json:"If-Range,omitempty,omitzero"`
+}
+
 // ProposeIdentityProviderParams defines parameters for ProposeIdentityProvider.
 type ProposeIdentityProviderParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
@@ -6069,7 +6078,7 @@ type ServerInterface interface {
 	GetExport(w http.ResponseWriter, r *http.Request, exportID ExportID)
 	// GetExportContent The file of a finished export
 	// (GET /exports/{exportId}/content)
-	GetExportContent(w http.ResponseWriter, r *http.Request, exportID ExportID)
+	GetExportContent(w http.ResponseWriter, r *http.Request, exportID ExportID, params GetExportContentParams)
 	// GetHealth Is the vault there for its clients
 	// (GET /health)
 	GetHealth(w http.ResponseWriter, r *http.Request)
@@ -10182,8 +10191,51 @@ func (siw *ServerInterfaceWrapper) GetExportContent(w http.ResponseWriter, r *ht
 		return
 	}
 
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetExportContentParams
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Range" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Range")]; found {
+		var Range ByteRange
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Range", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Range", valueList[0], &Range, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Range", Err: err})
+			return
+		}
+
+		params.Range = Range
+
+	}
+
+	// ------------- Optional header parameter "If-Range" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("If-Range")]; found {
+		var IfRange string
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "If-Range", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "If-Range", valueList[0], &IfRange, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "If-Range", Err: err})
+			return
+		}
+
+		params.IfRange = IfRange
+
+	}
+
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		siw.Handler.GetExportContent(w, r, exportID)
+		siw.Handler.GetExportContent(w, r, exportID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -15585,6 +15637,7 @@ func (response GetExportdefaultApplicationProblemPlusJSONResponse) VisitGetExpor
 
 type GetExportContentRequestObject struct {
 	ExportID ExportID `json:"exportId"`
+	Params   GetExportContentParams
 }
 
 type GetExportContentResponseObject interface {
@@ -15592,7 +15645,9 @@ type GetExportContentResponseObject interface {
 }
 
 type GetExportContent200ResponseHeaders struct {
+	AcceptRanges       string
 	ContentDisposition string
+	ETag               string
 }
 
 type GetExportContent200ApplicationJsonlResponse struct {
@@ -15607,7 +15662,9 @@ func (response GetExportContent200ApplicationJsonlResponse) VisitGetExportConten
 	if response.ContentLength != 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
 	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
 	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 
 	if closer, ok := response.Body.(io.ReadCloser); ok {
@@ -15652,7 +15709,9 @@ func (response GetExportContent200ApplicationVndApacheParquetResponse) VisitGetE
 	if response.ContentLength != 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
 	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
 	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 
 	if closer, ok := response.Body.(io.ReadCloser); ok {
@@ -15674,7 +15733,9 @@ func (response GetExportContent200ApplicationVndOpenxmlformatsOfficedocumentSpre
 	if response.ContentLength != 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
 	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
 	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
 
 	if closer, ok := response.Body.(io.ReadCloser); ok {
@@ -15696,8 +15757,140 @@ func (response GetExportContent200TextCsvResponse) VisitGetExportContentResponse
 	if response.ContentLength != 0 {
 		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
 	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
 	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
 	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetExportContent206ResponseHeaders struct {
+	AcceptRanges       string
+	ContentDisposition string
+	ContentRange       string
+	ETag               string
+}
+
+type GetExportContent206ApplicationJsonlResponse struct {
+	Body          io.Reader
+	Headers       GetExportContent206ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetExportContent206ApplicationJsonlResponse) VisitGetExportContentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/jsonl")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.Header().Set("Content-Range", fmt.Sprint(response.Headers.ContentRange))
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(206)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	flusher, ok := w.(http.Flusher)
+	if !ok {
+		// If w doesn't support flushing, fall back to io.Copy.
+		_, err := io.Copy(w, response.Body)
+		return err
+	}
+	// text/event-stream messages are typically small; use a
+	// modest buffer and flush after each chunk so clients see
+	// events immediately instead of waiting on OS buffering.
+	buf := make([]byte, 4096)
+	for {
+		n, err := response.Body.Read(buf)
+		if n > 0 {
+			if _, writeErr := w.Write(buf[:n]); writeErr != nil {
+				return writeErr
+			}
+			flusher.Flush()
+		}
+		if err != nil {
+			if err == io.EOF {
+				return nil
+			}
+			return err
+		}
+	}
+}
+
+type GetExportContent206ApplicationVndApacheParquetResponse struct {
+	Body          io.Reader
+	Headers       GetExportContent206ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetExportContent206ApplicationVndApacheParquetResponse) VisitGetExportContentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/vnd.apache.parquet")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.Header().Set("Content-Range", fmt.Sprint(response.Headers.ContentRange))
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(206)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetExportContent206ApplicationVndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse struct {
+	Body          io.Reader
+	Headers       GetExportContent206ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetExportContent206ApplicationVndOpenxmlformatsOfficedocumentSpreadsheetmlSheetResponse) VisitGetExportContentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.Header().Set("Content-Range", fmt.Sprint(response.Headers.ContentRange))
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(206)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetExportContent206TextCsvResponse struct {
+	Body          io.Reader
+	Headers       GetExportContent206ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetExportContent206TextCsvResponse) VisitGetExportContentResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Accept-Ranges", fmt.Sprint(response.Headers.AcceptRanges))
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.Header().Set("Content-Range", fmt.Sprint(response.Headers.ContentRange))
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(206)
 
 	if closer, ok := response.Body.(io.ReadCloser); ok {
 		defer closer.Close()
@@ -19651,10 +19844,11 @@ func (sh *strictHandler) GetExport(w http.ResponseWriter, r *http.Request, expor
 }
 
 // GetExportContent operation middleware
-func (sh *strictHandler) GetExportContent(w http.ResponseWriter, r *http.Request, exportID ExportID) {
+func (sh *strictHandler) GetExportContent(w http.ResponseWriter, r *http.Request, exportID ExportID, params GetExportContentParams) {
 	var request GetExportContentRequestObject
 
 	request.ExportID = exportID
+	request.Params = params
 
 	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
 		return sh.ssi.GetExportContent(ctx, request.(GetExportContentRequestObject))

@@ -69,6 +69,7 @@ var zeroMeans = map[string]string{
 	"getDocument.If-None-Match":  "a list without a tag is as if it were absent",
 	"getAttachment.Range":        "a range that is none is as if it were absent",
 	"accessAttachment.Range":     "a range that is none is as if it were absent",
+	"getExportContent.Range":     "a range that is none is as if it were absent",
 }
 
 // admitsZero reports whether a value that satisfies the schema becomes the zero value of its

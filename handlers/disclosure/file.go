@@ -82,7 +82,7 @@ var errUnsent = errors.New("a file was not sent to its end")
 func (dis *Discloser) OpenFileAnswer(ctx context.Context, in acting.Intent, a access.Authorized, f document.Attachment, header string, recheck func(context.Context) error) (*FileAnswer, error) {
 	s := &FileAnswer{dis: dis, in: in, Attachment: f, unsent: errUnsent, recheck: recheck}
 	var err error
-	if s.from, s.to, s.ranged, err = parseRange(header, f.Size); err != nil {
+	if s.from, s.to, s.ranged, err = ParseRange(header, f.Size); err != nil {
 		dis.RecordFailed(in, a, err)
 		return nil, err
 	}
@@ -213,9 +213,9 @@ func (s *FileAnswer) watch() (stop func()) {
 	}
 }
 
-// parseRange reads a Range header (RFC 9110 section 14): to is not in the range. What is
+// ParseRange reads a Range header (RFC 9110 section 14): to is not in the range. What is
 // not one range of bytes asks for the whole.
-func parseRange(header string, size int64) (from, to int64, ranged bool, err error) {
+func ParseRange(header string, size int64) (from, to int64, ranged bool, err error) {
 	spec, bytes := strings.CutPrefix(header, "bytes=")
 	first, last, dash := strings.Cut(spec, "-")
 	if !bytes || !dash || strings.Contains(last, ",") {

@@ -75,7 +75,7 @@ func (work *Worker) ExportManifest(ctx context.Context, id uuid.UUID) (ExportMan
 
 // OpenExport returns the content of an export that is done and its size in bytes. The caller
 // closes it. Errors are those of Exports.Open.
-func (work *Worker) OpenExport(ctx context.Context, m ExportManifest) (io.ReadCloser, int64, error) {
+func (work *Worker) OpenExport(ctx context.Context, m ExportManifest) (io.ReadSeekCloser, int64, error) {
 	return work.exports.Open(ctx, m)
 }
 

@@ -32,7 +32,7 @@ type Exports interface {
 	// Open returns the content of an export that is done and its size in bytes. The caller
 	// closes it. It returns edge.ErrNoResource when nothing is there, and a refusal of
 	// domain.Unavailable when another process has it.
-	Open(ctx context.Context, m ExportManifest) (io.ReadCloser, int64, error)
+	Open(ctx context.Context, m ExportManifest) (io.ReadSeekCloser, int64, error)
 
 	// Remove removes an export with all that was stored of it.
 	Remove(ctx context.Context, m ExportManifest) error

@@ -158,7 +158,7 @@ func (f ExportFolder) Make(_ context.Context, m ExportManifest, write func(io.Wr
 }
 
 // Open implements Exports.
-func (f ExportFolder) Open(_ context.Context, m ExportManifest) (io.ReadCloser, int64, error) {
+func (f ExportFolder) Open(_ context.Context, m ExportManifest) (io.ReadSeekCloser, int64, error) {
 	file, err := os.Open(f.content(m))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, edge.ErrNoResource

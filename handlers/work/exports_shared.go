@@ -167,14 +167,19 @@ func (s SharedExports) put(ctx context.Context, c exports.Content, file *os.File
 	return size, nil
 }
 
+// noContent is the content of an export without one byte, which cannot be sealed.
+type noContent struct{ *strings.Reader }
+
+func (noContent) Close() error { return nil }
+
 // Open implements Exports.
-func (s SharedExports) Open(ctx context.Context, m ExportManifest) (io.ReadCloser, int64, error) {
+func (s SharedExports) Open(ctx context.Context, m ExportManifest) (io.ReadSeekCloser, int64, error) {
 	e, err := s.find(ctx, m.Export)
 	if err != nil {
 		return nil, 0, err
 	}
 	if e.Content.Size == 0 {
-		return io.NopCloser(strings.NewReader("")), 0, nil
+		return noContent{strings.NewReader("")}, 0, nil
 	}
 	content, err := disclosure.OpenExportContent(ctx, s.blobs, e.Content.Name, e.Content.Key[:], e.Content.Size)
 	if errors.Is(err, blob.ErrNotFound) {

@@ -107,6 +107,15 @@ func opened(t *testing.T, e Exports, m ExportManifest) string {
 		t.Fatal(err)
 	}
 	b, err := io.ReadAll(content)
+	for from := int64(0); from <= size && err == nil; from += max(size/3, 1) { // where a download goes on
+		var rest []byte
+		if _, err = content.Seek(from, io.SeekStart); err == nil {
+			rest, err = io.ReadAll(content)
+		}
+		if err == nil && string(rest) != string(b[from:]) {
+			t.Fatalf("from byte %d on it holds %d bytes", from, len(rest))
+		}
+	}
 	if err = errors.Join(err, content.Close()); err != nil || int64(len(b)) != size {
 		t.Fatalf("%d bytes of %d: %v", len(b), size, err)
 	}

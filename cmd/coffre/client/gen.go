@@ -554,8 +554,10 @@ func (c *Client) GetExport(ctx context.Context, exportID ExportID) (*http.Respon
 }
 
 // GetExportContent: The file of a finished export.
-func (c *Client) GetExportContent(ctx context.Context, exportID ExportID) (*http.Response, error) {
+func (c *Client) GetExportContent(ctx context.Context, exportID ExportID, params GetExportContentParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: fmt.Sprintf("/exports/%s/content", text(exportID))}
+	r.head("Range", params.Range, false)
+	r.head("If-Range", params.IfRange, false)
 	return c.do(ctx, r)
 }
 
