@@ -75,6 +75,7 @@ var rules = []struct{ id, says string }{
 	{"P-5", "A restriction of processing (GDPR art. 18) stops every disclosure to others but those of art. 18(2), and every erasure of what it covers, until the citizen who asked for it lifts it, or a privacy officer who told the citizen; a consumer is answered as if what is covered were not held."},
 	{"P-6", "A death reported in error is corrected by two persons: the authentic source or a privacy officer proposes it, another privacy officer decides; what the death ended stays ended."},
 	{"P-7", "Two lives of one person are merged by two persons, and separated in the same way: from then on both numbers lead to the surviving life, whose documents, consents, mandates, accesses, holds and restrictions are those of both, and with whom both are forgotten."},
+	{"P-8", "A citizen chooses for themselves, and nobody for them, in which language they are written to, of what they hear and by which way. The choice is sealed, and the last one counts."},
 	{"Q-1", "A petition is the citizen's own, about something of theirs that is on record: an access that looks wrong, a document that is not right, what an organisation does for a purpose (GDPR art. 15, 16, 21). It has a text, which is sealed."},
 	{"Q-2", "A petition is answered by the organisation that it is addressed to; where no organisation read, or one was refused, by a privacy officer of the vault, and nobody else learns of it."},
 	{"Q-3", "A petition has to be answered within a month (GDPR art. 12(3)); from then on it is overdue, which is computed."},

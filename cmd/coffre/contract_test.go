@@ -173,6 +173,8 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.get(t, officer, "/citizens/"+a.String()+"/accessLog")
 	r.get(t, officer, "/citizens/"+a.String()+"/accessLog/groups")
 	r.dispute(t, a, things["petitionId"])
+	r.post(t, me, "/citizens/"+a.String()+"/preferences", `{"language":"fr","documentNotices":"eboxEach","expiryNotices":"none","accessNotices":"eboxDaily","consentNotices":"eboxEach"}`, &struct{}{})
+	r.get(t, me, "/citizens/"+a.String()+"/preferences")
 	r.get(t, grantFor(domain.RoleAuditor, "", domain.CitizenID{}), "/citizens/"+a.String()+"/wallet")
 	r.post(t, me, "/mandates/"+things["mandateId"]+"/end", `{}`, &struct{}{})
 	r.get(t, me, "/mandates")

@@ -104,6 +104,7 @@ func TestF20EveryExampleRunsAgainstTheSampleRegistry(t *testing.T) {
 	if err := r.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	run("setPreferences", me, "")
 	run("makePetition", me, "")
 	run("answerPetition", flanders, "")
 	run("restrictProcessing", me, "")

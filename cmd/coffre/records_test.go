@@ -105,6 +105,8 @@ var recordedOperations = map[string]left{
 	"restrictProcessing":  events("citizen.processing-restricted"),
 	"makePetition":        events("access.disputed", "citizen.processing-restricted", "petition.requested").when("a dispute, or a request to rectify and an objection, with the restriction that is asked for"),
 	"answerPetition":      events("access.dispute-answered", "citizen.restriction-lifted", "petition.answered").when("with the end of the restriction that came with it"),
+	"getPreferences":      none("what citizens chose for themselves, told to nobody else"),
+	"setPreferences":      events("citizen.preferences-set"),
 	"listPetitions":       events("audit.operated").when("the look of an organisation or a privacy officer; a citizen's own none"),
 	"getPetition":         events("audit.operated").when("the look of an organisation or a privacy officer; a citizen's own none"),
 	"listSignals":         events("audit.operated"),

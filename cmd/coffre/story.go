@@ -99,6 +99,9 @@ var sentences = map[string]func(who string, f facts) string{
 		}
 		return who + " restricted the processing of " + what + " of citizen " + f.id("citizen") + f.with(": ", "reason", "")
 	},
+	"citizen.preferences-set": func(who string, f facts) string {
+		return who + " chose what citizen " + f.id("citizen") + " hears of"
+	},
 	"citizen.restriction-lifted": func(who string, f facts) string {
 		return who + " lifted restriction " + f.id("restriction") + " on citizen " + f.id("citizen")
 	},

@@ -28,6 +28,8 @@
 //     told the citizen; one that came with a petition ends with its answer (rule Q-6)
 //   - P-7 two lives of one person are merged by two persons: from then on both numbers lead to
 //     the survivor, whose all of it is; it is undone in the same way
+//   - P-8 a citizen chooses for themselves in which language, of what and by which way they
+//     hear; the choice is sealed, and the last one counts
 //   - P-6 a death reported in error is corrected by two persons: the source or a privacy officer
 //     proposes it, another privacy officer decides; what the death ended stays ended
 //
@@ -236,7 +238,7 @@ func Evolve(s State, e Event) State {
 	case Separated:
 		s.MergedInto = domain.CitizenID{}
 		return s.decided(e.Correction, e.At)
-	case SSINReplaced:
+	case SSINReplaced, PreferencesSet:
 		return s
 	case LegalHoldPlaced:
 		if slices.ContainsFunc(s.Holds, func(h Hold) bool { return h.ID == e.Hold }) {

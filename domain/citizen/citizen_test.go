@@ -72,6 +72,10 @@ var (
 	release    = LiftRestriction{Restriction: still, By: self, At: noon}
 	releases   = LiftRestriction{Restriction: still, Informed: "2026-03-01", By: officer, At: noon}
 
+	choice = Preferences{Language: "fr", Documents: ByEboxEach, Expiries: ByEboxDaily, Accesses: NoNotice, Consents: ByEboxEach}
+	choose = SetPreferences{Preferences: choice, By: self, At: noon}
+	chosen = PreferencesSet{Citizen: ana, At: noon, Personal: &choice}
+
 	arrive  = Register{Citizen: ana, By: source, At: noon}
 	place   = PlaceHold{Hold: hold, Reason: "litigation", CaseReference: "c", By: officer, At: noon}
 	lift    = LiftHold{Hold: hold, By: officer, At: noon}
@@ -128,6 +132,16 @@ func TestRules(t *testing.T) {
 		{Name: "P-1 a person is registered", When: arrive, Then: []Event{born}},
 		{Name: "P-1 a person is registered once", Given: []Event{born}, When: arrive},
 		{Name: "P-1 a consumer registers nobody", When: with(arrive, func(c *Register) { c.By.Role = domain.RoleConsumer }), Err: ErrMayNotRegister},
+		{Name: "P-8 a citizen chooses what to hear of", Given: []Event{born}, When: choose, Then: []Event{chosen}},
+		{Name: "P-8 the same choice again is on record again", Given: []Event{born, chosen}, When: choose, Then: []Event{chosen}},
+		{Name: "P-8 another citizen does not choose", Given: []Event{born}, When: with(choose, func(c *SetPreferences) { c.By = stranger }), Err: ErrNotYourPreferences},
+		{Name: "P-8 a representative does not choose", Given: []Event{born}, When: with(choose, func(c *SetPreferences) { c.By.Role = domain.RoleRepresentative }), Err: ErrNotYourPreferences},
+		{Name: "P-8 a privacy officer does not choose", Given: []Event{born}, When: with(choose, func(c *SetPreferences) { c.By = officer }), Err: ErrNotYourPreferences},
+		{Name: "P-8 a language that nobody writes in", Given: []Event{born}, When: with(choose, func(c *SetPreferences) { c.Language = "es" }), Err: ErrPreferences},
+		{Name: "P-8 a way that there is not", Given: []Event{born}, When: with(choose, func(c *SetPreferences) { c.Accesses = "byPost" }), Err: ErrPreferences},
+		{Name: "P-8 a matter without a way", Given: []Event{born}, When: with(choose, func(c *SetPreferences) { c.Consents = "" }), Err: ErrPreferences},
+		{Name: "P-8 E-4 nothing is chosen by somebody whose erasure started", Given: []Event{born, requested, approved, started}, When: choose, Err: ErrErased},
+		{Name: "P-8 nobody chooses before they are known", When: choose, Err: ErrUnknown},
 		{Name: "P-2 the source reports a death", Given: []Event{born}, When: death, Then: []Event{died}},
 		{Name: "P-2 a death is reported once", Given: []Event{born, died}, When: death},
 		{Name: "P-2 nobody else reports a death", Given: []Event{born}, When: with(death, func(c *ReportDeath) { c.By.Organisation = "0671516647" }), Err: registry.ErrDeathRight},
@@ -615,7 +629,7 @@ func TestImmutable(t *testing.T) {
 			born, died, approved, started, destroyed, requested, oneDone, halted, forGood,
 			LegalHoldLifted{Hold: domain.HoldID{UUID: uuid.UUID{n}}}, held, lifted,
 			restricted, freed, ProcessingRestricted{Restriction: domain.RestrictionID{UUID: uuid.UUID{n}}},
-			SSINReplaced{Citizen: ana, At: noon},
+			SSINReplaced{Citizen: ana, At: noon}, chosen,
 		}).Draw(t, "event")
 	})
 }

@@ -265,6 +265,15 @@ type CopiesGone struct {
 	Until domain.Date `json:"until"`
 }
 
+// PreferencesSet records what a citizen chose to hear of, in which language and by which way.
+// The last one counts.
+type PreferencesSet struct {
+	Citizen domain.CitizenID `json:"citizen"`
+	At      time.Time        `json:"at"`
+
+	Personal *Preferences `json:"-"` // sealed under the citizen's key
+}
+
 func (Registered) CitizenEvent()       {}
 func (Deceased) CitizenEvent()         {}
 func (SSINReplaced) CitizenEvent()     {}
@@ -279,6 +288,8 @@ func (Merged) CitizenEvent()                  {}
 func (MergedInto) CitizenEvent()              {}
 func (SeparationProposed) CitizenEvent()      {}
 func (Separated) CitizenEvent()               {}
+
+func (PreferencesSet) CitizenEvent() {}
 
 func (ProcessingRestricted) CitizenEvent() {}
 func (RestrictionLifted) CitizenEvent()    {}

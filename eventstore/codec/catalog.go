@@ -30,6 +30,7 @@ var Catalog = New(
 	Event[citizen.LegalHoldLifted]("citizen.legal-hold-lifted/1"),
 	Event[citizen.ProcessingRestricted]("citizen.processing-restricted/1"),
 	Event[citizen.RestrictionLifted]("citizen.restriction-lifted/1"),
+	Event[citizen.PreferencesSet]("citizen.preferences-set/1"),
 	Event[citizen.ErasureRequested]("citizen.erasure-requested/1"),
 	Event[citizen.ErasureApproved]("citizen.erasure-approved/1"),
 	Event[citizen.ErasureStarted]("citizen.erasure-started/1"),

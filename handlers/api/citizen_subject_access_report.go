@@ -233,7 +233,7 @@ func (a *reportAnswer) write(to io.Writer) error {
 	w.member("rights", texts.Of(a.in.Call.Language, "report.yourRights"))
 	for _, part := range []func(context.Context, acting.Intent, domain.CitizenID, *reportWriter) error{
 		a.v.reportNumbers, a.v.reportDocuments, a.v.reportConsents, a.v.reportAccesses, a.v.reportMandates,
-		a.v.reportHolds, a.v.reportRestrictions, a.v.reportPetitions, a.v.reportErasures, a.v.reportNotices,
+		a.v.reportHolds, a.v.reportRestrictions, a.v.reportPreferences, a.v.reportPetitions, a.v.reportErasures, a.v.reportNotices,
 	} {
 		if err := part(a.ctx, a.in, a.citizen, w); err != nil {
 			return err
@@ -463,6 +463,20 @@ func (v *Vault) reportHolds(ctx context.Context, _ acting.Intent, id domain.Citi
 	}
 	some(w, "legalHolds", items)
 	return err
+}
+
+// reportPreferences adds what the citizen ever chose to hear of.
+func (v *Vault) reportPreferences(ctx context.Context, _ acting.Intent, id domain.CitizenID, w *reportWriter) error {
+	all, err := v.OpenPreferences(ctx, id, nil)
+	if err != nil {
+		return err
+	}
+	items := make([]contract.Preferences, 0, len(all))
+	for _, one := range all {
+		items = append(items, preferencesItem(id, one))
+	}
+	some(w, "preferences", items)
+	return nil
 }
 
 // reportPetitions adds what the citizen disputed, asked to rectify and objected to, with the

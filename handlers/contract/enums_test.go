@@ -8,28 +8,36 @@ import (
 	"github.com/getkin/kin-openapi/openapi3"
 )
 
+// enumOfAnAct is an enum with its values in order, and why that is the order.
+type enumOfAnAct struct {
+	values []string
+	why    string
+}
+
+// heard are the ways by which a citizen hears of something.
+var heard = enumOfAnAct{[]string{"eboxEach", "eboxDaily", "none"}, "who hears too often misses nothing"}
+
 // enumsOfActs lists each enum that a request of an act may hold, from the least to the most
 // harmful value: generated clients send the first for one that nobody set. An enum whose
 // values do no harm is listed as it stands in the contract.
-var enumsOfActs = map[string]struct {
-	values []string
-	why    string
-}{
-	"ErasureRequest.scope":           {[]string{"document", "citizen"}, "a document without an id is refused; a citizen is a whole person"},
-	"ReleasePropose.kind":            {[]string{"end", "newLife"}, "an end without its moment is refused; a new life begins at once"},
-	"MandateGrant.kind":              {[]string{"representation", "appointedByCourt", "parentOfMinor"}, "a representation waits for acceptance"},
-	"MandateGrant.actions":           {[]string{"read", "consent"}, "who may consent for another lets strangers read"},
-	"CorrectionPropose.kind":         {[]string{"merge", "separation", "deathInError"}, "a merge without the other citizen is refused, as is to separate what is not merged; a second person decides"},
-	"Frequency.per":                  {[]string{"month", "week", "day"}, "so many uses in a month are fewer than in a day"},
-	"ExportCreate.kind":              {[]string{"consentLog", "register", "refusals", "accessLog"}, "what citizens decided tells less than who read what of whom"},
-	"ExportCreate.dialect":           {[]string{"standard", "spreadsheet"}, "the same facts"},
-	"ExportCreate.separator":         {[]string{"comma", "semicolon", "tab"}, "the same facts"},
-	"IdentityProviderPropose.reason": {[]string{"replaced", "remapped", "compromised", "gone", "restored"}, "the first three wait for a privacy officer; the others are refused but on the machine"},
-	"ExportCreate.format":            {[]string{"csv", "jsonl", "xlsx", "parquet"}, "the same facts"},
-	"PetitionAnswer.outcome":         {[]string{"rejected", "upheld"}, "a rejection without its reason is refused; to uphold an objection is to promise to stop"},
-	"ShownText.language":             {[]string{"nl", "fr", "de", "en"}, "a text is refused unless it is the registered one of that language"},
-	"SubjectAccessRequest.lang":      {[]string{"nl", "fr", "de", "en"}, "the language of labels"},
-	"SubjectAccessRequest.format":    {[]string{"json", "html", "pdf"}, "the same facts"},
+var enumsOfActs = map[string]enumOfAnAct{
+	"ErasureRequest.scope":              {[]string{"document", "citizen"}, "a document without an id is refused; a citizen is a whole person"},
+	"ReleasePropose.kind":               {[]string{"end", "newLife"}, "an end without its moment is refused; a new life begins at once"},
+	"MandateGrant.kind":                 {[]string{"representation", "appointedByCourt", "parentOfMinor"}, "a representation waits for acceptance"},
+	"MandateGrant.actions":              {[]string{"read", "consent"}, "who may consent for another lets strangers read"},
+	"CorrectionPropose.kind":            {[]string{"merge", "separation", "deathInError"}, "a merge without the other citizen is refused, as is to separate what is not merged; a second person decides"},
+	"Frequency.per":                     {[]string{"month", "week", "day"}, "so many uses in a month are fewer than in a day"},
+	"ExportCreate.kind":                 {[]string{"consentLog", "register", "refusals", "accessLog"}, "what citizens decided tells less than who read what of whom"},
+	"ExportCreate.dialect":              {[]string{"standard", "spreadsheet"}, "the same facts"},
+	"ExportCreate.separator":            {[]string{"comma", "semicolon", "tab"}, "the same facts"},
+	"IdentityProviderPropose.reason":    {[]string{"replaced", "remapped", "compromised", "gone", "restored"}, "the first three wait for a privacy officer; the others are refused but on the machine"},
+	"ExportCreate.format":               {[]string{"csv", "jsonl", "xlsx", "parquet"}, "the same facts"},
+	"PetitionAnswer.outcome":            {[]string{"rejected", "upheld"}, "a rejection without its reason is refused; to uphold an objection is to promise to stop"},
+	"PreferencesChoice.language":        {[]string{"nl", "fr", "de", "en"}, "the language of messages"},
+	"PreferencesChoice.documentNotices": heard, "PreferencesChoice.expiryNotices": heard, "PreferencesChoice.accessNotices": heard, "PreferencesChoice.consentNotices": heard,
+	"ShownText.language":          {[]string{"nl", "fr", "de", "en"}, "a text is refused unless it is the registered one of that language"},
+	"SubjectAccessRequest.lang":   {[]string{"nl", "fr", "de", "en"}, "the language of labels"},
+	"SubjectAccessRequest.format": {[]string{"json", "html", "pdf"}, "the same facts"},
 }
 
 // F37: in every enum of an act the least harmful value stands first.

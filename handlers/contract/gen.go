@@ -798,6 +798,27 @@ func (e NoticeState) Valid() bool {
 	}
 }
 
+// Defines values for NoticeWay.
+const (
+	NoticeWayEboxDaily NoticeWay = "eboxDaily"
+	NoticeWayEboxEach  NoticeWay = "eboxEach"
+	NoticeWayNone      NoticeWay = "none"
+)
+
+// Valid indicates whether the value is a known member of the NoticeWay enum.
+func (e NoticeWay) Valid() bool {
+	switch e {
+	case NoticeWayEboxDaily:
+		return true
+	case NoticeWayEboxEach:
+		return true
+	case NoticeWayNone:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for PepperPhase.
 const (
 	PepperPhaseDoubled  PepperPhase = "doubled"
@@ -3495,6 +3516,9 @@ type MultiLanguage struct {
 // NoticeState defines model for NoticeState.
 type NoticeState string
 
+// NoticeWay eboxEach: a message in My eBox each time; eboxDaily: one message in My eBox for a day
+type NoticeWay string
+
 // PepperPhase defines model for PepperPhase.
 type PepperPhase string
 
@@ -3661,6 +3685,44 @@ type PredicateAnswer struct {
 //
 // Example: ageOver18
 type PredicateName = string
+
+// Preferences defines model for Preferences.
+type Preferences struct {
+	// AccessNotices who read, or was refused
+	AccessNotices NoticeWay `json:"accessNotices"`
+	ChosenAt      time.Time `json:"chosenAt,omitempty,omitzero"`
+
+	// ConsentNotices consents that are asked for, and that ended
+	ConsentNotices NoticeWay `json:"consentNotices"`
+
+	// DocumentNotices documents that are issued, updated, suspended, reinstated or revoked
+	DocumentNotices NoticeWay `json:"documentNotices"`
+
+	// ExpiryNotices documents that end soon
+	ExpiryNotices NoticeWay `json:"expiryNotices"`
+
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href     Href     `json:"href"`
+	Language Language `json:"language"`
+}
+
+// PreferencesChoice Example: {"accessNotices":"eboxDaily","consentNotices":"eboxEach","documentNotices":"eboxEach","expiryNotices":"eboxEach","language":"fr"}
+type PreferencesChoice struct {
+	// AccessNotices eboxEach: a message in My eBox each time; eboxDaily: one message in My eBox for a day
+	AccessNotices NoticeWay `json:"accessNotices"`
+
+	// ConsentNotices eboxEach: a message in My eBox each time; eboxDaily: one message in My eBox for a day
+	ConsentNotices NoticeWay `json:"consentNotices"`
+
+	// DocumentNotices eboxEach: a message in My eBox each time; eboxDaily: one message in My eBox for a day
+	DocumentNotices NoticeWay `json:"documentNotices"`
+
+	// ExpiryNotices eboxEach: a message in My eBox each time; eboxDaily: one message in My eBox for a day
+	ExpiryNotices NoticeWay `json:"expiryNotices"`
+	Language      Language  `json:"language"`
+}
 
 // PresenceTold defines model for PresenceTold.
 type PresenceTold struct {
@@ -4429,7 +4491,10 @@ type SubjectAccessReport struct {
 	Notices []ReportNotice `json:"notices,omitempty,omitzero"`
 
 	// Petitions what the citizen disputed, asked to rectify or objected to, with the answers
-	Petitions    []Petition    `json:"petitions,omitempty,omitzero"`
+	Petitions []Petition `json:"petitions,omitempty,omitzero"`
+
+	// Preferences every choice of what to hear of, the oldest first
+	Preferences  []Preferences `json:"preferences,omitempty,omitzero"`
 	Restrictions []Restriction `json:"restrictions,omitempty,omitzero"`
 
 	// Rights what the citizen may ask and where to complain, in the language asked for
@@ -5025,6 +5090,18 @@ type LiftHoldParams struct {
 
 // MakePetitionParams defines parameters for MakePetition.
 type MakePetitionParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// GetPreferencesParams defines parameters for GetPreferences.
+type GetPreferencesParams struct {
+	// AsOf what the vault knew then
+	AsOf *AsOf `form:"asOf,omitempty" json:"asOf,omitempty"`
+}
+
+// SetPreferencesParams defines parameters for SetPreferences.
+type SetPreferencesParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -5807,6 +5884,9 @@ type PlaceHoldJSONRequestBody = LegalHoldPlace
 // MakePetitionJSONRequestBody defines body for MakePetition for application/json ContentType.
 type MakePetitionJSONRequestBody = PetitionMake
 
+// SetPreferencesJSONRequestBody defines body for SetPreferences for application/json ContentType.
+type SetPreferencesJSONRequestBody = PreferencesChoice
+
 // RestrictProcessingJSONRequestBody defines body for RestrictProcessing for application/json ContentType.
 type RestrictProcessingJSONRequestBody = RestrictionAsk
 
@@ -5941,6 +6021,12 @@ type ServerInterface interface {
 	// MakePetition Dispute an access, ask for rectification, or object (GDPR art. 15, 16, 21)
 	// (POST /citizens/{citizenId}/petitions)
 	MakePetition(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params MakePetitionParams)
+	// GetPreferences What a citizen chose to hear of, in which language and by which way
+	// (GET /citizens/{citizenId}/preferences)
+	GetPreferences(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params GetPreferencesParams)
+	// SetPreferences Choose what to hear of, in which language and by which way
+	// (POST /citizens/{citizenId}/preferences)
+	SetPreferences(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params SetPreferencesParams)
 	// ListRestrictions The restrictions of processing of a citizen, oldest first
 	// (GET /citizens/{citizenId}/restrictions)
 	ListRestrictions(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params ListRestrictionsParams)
@@ -7193,6 +7279,102 @@ func (siw *ServerInterfaceWrapper) MakePetition(w http.ResponseWriter, r *http.R
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.MakePetition(w, r, citizenID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetPreferences operation middleware
+func (siw *ServerInterfaceWrapper) GetPreferences(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "citizenId" -------------
+	var citizenID CitizenID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "citizenId", r.PathValue("citizenId"), &citizenID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "citizenId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetPreferencesParams
+
+	// ------------- Optional query parameter "asOf" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "asOf", r.URL.Query(), &params.AsOf, runtime.BindQueryParameterOptions{Type: "string", Format: "date-time"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "asOf"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "asOf", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetPreferences(w, r, citizenID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// SetPreferences operation middleware
+func (siw *ServerInterfaceWrapper) SetPreferences(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "citizenId" -------------
+	var citizenID CitizenID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "citizenId", r.PathValue("citizenId"), &citizenID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "citizenId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params SetPreferencesParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.SetPreferences(w, r, citizenID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -12365,6 +12547,8 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/legalHolds", wrapper.PlaceHold)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/legalHolds/{legalHoldId}/lift", wrapper.LiftHold)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/petitions", wrapper.MakePetition)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/preferences", wrapper.GetPreferences)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/preferences", wrapper.SetPreferences)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/restrictions", wrapper.ListRestrictions)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/{citizenId}/restrictions", wrapper.RestrictProcessing)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/citizens/{citizenId}/restrictions/{restrictionId}", wrapper.GetRestriction)
@@ -13201,6 +13385,95 @@ type MakePetitiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response MakePetitiondefaultApplicationProblemPlusJSONResponse) VisitMakePetitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPreferencesRequestObject struct {
+	CitizenID CitizenID `json:"citizenId"`
+	Params    GetPreferencesParams
+}
+
+type GetPreferencesResponseObject interface {
+	VisitGetPreferencesResponse(w http.ResponseWriter) error
+}
+
+type GetPreferences200JSONResponse Preferences
+
+func (response GetPreferences200JSONResponse) VisitGetPreferencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetPreferencesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetPreferencesdefaultApplicationProblemPlusJSONResponse) VisitGetPreferencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetPreferencesRequestObject struct {
+	CitizenID CitizenID `json:"citizenId"`
+	Params    SetPreferencesParams
+	Body      *SetPreferencesJSONRequestBody
+}
+
+type SetPreferencesResponseObject interface {
+	VisitSetPreferencesResponse(w http.ResponseWriter) error
+}
+
+type SetPreferences200ResponseHeaders struct {
+	CoffrePosition PositionToken
+}
+
+type SetPreferences200JSONResponse struct {
+	Body    Preferences
+	Headers SetPreferences200ResponseHeaders
+}
+
+func (response SetPreferences200JSONResponse) VisitSetPreferencesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type SetPreferencesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response SetPreferencesdefaultApplicationProblemPlusJSONResponse) VisitSetPreferencesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -17681,6 +17954,12 @@ type StrictServerInterface interface {
 	// MakePetition Dispute an access, ask for rectification, or object (GDPR art. 15, 16, 21)
 	// (POST /citizens/{citizenId}/petitions)
 	MakePetition(ctx context.Context, request MakePetitionRequestObject) (MakePetitionResponseObject, error)
+	// GetPreferences What a citizen chose to hear of, in which language and by which way
+	// (GET /citizens/{citizenId}/preferences)
+	GetPreferences(ctx context.Context, request GetPreferencesRequestObject) (GetPreferencesResponseObject, error)
+	// SetPreferences Choose what to hear of, in which language and by which way
+	// (POST /citizens/{citizenId}/preferences)
+	SetPreferences(ctx context.Context, request SetPreferencesRequestObject) (SetPreferencesResponseObject, error)
 	// ListRestrictions The restrictions of processing of a citizen, oldest first
 	// (GET /citizens/{citizenId}/restrictions)
 	ListRestrictions(ctx context.Context, request ListRestrictionsRequestObject) (ListRestrictionsResponseObject, error)
@@ -18496,6 +18775,67 @@ func (sh *strictHandler) MakePetition(w http.ResponseWriter, r *http.Request, ci
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(MakePetitionResponseObject); ok {
 		if err := validResponse.VisitMakePetitionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetPreferences operation middleware
+func (sh *strictHandler) GetPreferences(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params GetPreferencesParams) {
+	var request GetPreferencesRequestObject
+
+	request.CitizenID = citizenID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetPreferences(ctx, request.(GetPreferencesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetPreferences")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetPreferencesResponseObject); ok {
+		if err := validResponse.VisitGetPreferencesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// SetPreferences operation middleware
+func (sh *strictHandler) SetPreferences(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params SetPreferencesParams) {
+	var request SetPreferencesRequestObject
+
+	request.CitizenID = citizenID
+	request.Params = params
+
+	var body SetPreferencesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.SetPreferences(ctx, request.(SetPreferencesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "SetPreferences")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(SetPreferencesResponseObject); ok {
+		if err := validResponse.VisitSetPreferencesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

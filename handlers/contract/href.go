@@ -68,6 +68,11 @@ func HoldHref(id domain.HoldID) Href {
 	return fmt.Sprintf("%s/legalHolds?legalHoldId=%s", Base, id)
 }
 
+// PreferencesHref returns the link to what a citizen chose to hear of.
+func PreferencesHref(c domain.CitizenID) Href {
+	return Base + "/citizens/" + c.String() + "/preferences"
+}
+
 // PetitionHref returns the link to a petition.
 func PetitionHref(id domain.PetitionID) Href { return Base + "/petitions/" + id.String() }
 

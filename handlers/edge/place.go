@@ -67,6 +67,7 @@ var places = map[string][]string{
 	"petitionOutcome":         {"/outcome"},
 	"petitionRestricts":       {"/restrict"},
 	"petitionText":            {"/text"},
+	"preferencesIncomplete":   {"/language"},
 	"providerReason":          {"/reason"},
 	"providerSettings":        {"/provider"},
 	"purposeNotYours":         {"/purpose", "/procedure"},

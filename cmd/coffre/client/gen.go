@@ -156,6 +156,21 @@ func (c *Client) MakePetition(ctx context.Context, citizenID CitizenID, params M
 	return c.do(ctx, r)
 }
 
+// GetPreferences: What a citizen chose to hear of, in which language and by which way.
+func (c *Client) GetPreferences(ctx context.Context, citizenID CitizenID, params GetPreferencesParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: fmt.Sprintf("/citizens/%s/preferences", text(citizenID))}
+	r.query("asOf", params.AsOf, false)
+	return c.do(ctx, r)
+}
+
+// SetPreferences: Choose what to hear of, in which language and by which way.
+func (c *Client) SetPreferences(ctx context.Context, citizenID CitizenID, params SetPreferencesParams, body SetPreferencesJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/citizens/%s/preferences", text(citizenID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
 // ListRestrictions: The restrictions of processing of a citizen, oldest first.
 func (c *Client) ListRestrictions(ctx context.Context, citizenID CitizenID, params ListRestrictionsParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: fmt.Sprintf("/citizens/%s/restrictions", text(citizenID))}

@@ -67,7 +67,7 @@ type section struct{ name, heading string }
 var always = []string{"documents", "consents", "accesses", "mandates"}
 
 // coded are the members whose values have texts of their own.
-var coded = []string{"state", "kind", "role", "outcome", "heldAs", "actions", "scope", "per", "language", "askedBy", "list", "petitionState"}
+var coded = []string{"state", "kind", "role", "outcome", "heldAs", "actions", "scope", "per", "language", "askedBy", "list", "petitionState", "documentNotices", "expiryNotices", "accessNotices", "consentNotices"}
 
 // addresses are members that lead programs on, and people nowhere.
 var addresses = []string{"href", "certificate"}
