@@ -19,7 +19,7 @@ func newAccesses(p *program) *cobra.Command {
 		`  coffre accesses list --data data --ssin-file ssin.txt
   coffre accesses groups --data data --ssin-file ssin.txt --from 2026-05-01 --until 2026-05-31
   coffre accesses list --data data --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 --officer anna`,
-		newAccessesList(p), newAccessesGroups(p))
+		newAccessesList(p), newAccessesGroups(p), newAccessesAffected(p))
 }
 
 // accessLists are the lists into which an access log falls.

@@ -100,6 +100,7 @@ func TestF20EveryExampleRunsAgainstTheSampleRegistry(t *testing.T) {
 	run("endMandate", me, "")
 	run("subjectAccessReport", me, "")
 	run("queryConsentLog", officer, "")
+	run("queryAffectedPersons", officer, "")
 	run("createExport", officer, "")
 	if err := r.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)

@@ -132,12 +132,14 @@ var recordedOperations = map[string]left{
 	"acceptMandate": events("mandate.accepted"),
 	"endMandate":    events("mandate.ended"),
 
-	"listEvents":       events("audit.log-read"),
-	"queryConsentLog":  events("audit.operated"),
-	"createExport":     events("audit.export-created"),
-	"listExports":      none("the states of tasks; each file is another operation"),
-	"getExport":        none("the state of a task; the file is another operation"),
-	"getExportContent": events("audit.operated"),
+	"listEvents":      events("audit.log-read"),
+	"queryConsentLog": events("audit.operated"),
+	"createExport":    events("audit.export-created"),
+
+	"queryAffectedPersons": events("audit.affected-asked").when("once per session, person and question; with its reason"),
+	"listExports":          none("the states of tasks; each file is another operation"),
+	"getExport":            none("the state of a task; the file is another operation"),
+	"getExportContent":     events("audit.operated"),
 
 	"requestErasure":        events("citizen.erasure-requested"),
 	"approveErasure":        events("citizen.erasure-approved").when("then the vault's own steps: `citizen.erasure-started`, `citizen.key-destroyed` or `document.content-destroyed`, `citizen.erasure-completed`, `citizen.erasure-finalised`, or `citizen.erasure-stopped`"),

@@ -262,6 +262,9 @@ var sentences = map[string]func(who string, f facts) string{
 	"audit.export-created": func(who string, f facts) string {
 		return who + " exported the " + f.word("kind") + f.with(" as ", "format", "") + f.with(" about citizen ", "citizen", "") + f.with(" for ", "consumer", "") + f.with(": ", "reason", "")
 	},
+	"audit.affected-asked": func(who string, f facts) string {
+		return who + " asked whose " + f.word("type") + " went to " + f.word("consumer") + f.with(" from ", "from", "") + f.with(" until ", "until", "") + f.with(": ", "reason", "")
+	},
 	"audit.loss-accepted": func(who string, f facts) string {
 		return who + " accepted that the log ends at " + f.word("logEnd") + ", and was seen up to " + f.word("seenEnd") + f.with(": ", "cause", "")
 	},

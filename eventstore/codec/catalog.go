@@ -84,6 +84,7 @@ var Catalog = New(
 	Event[audit.LogRead]("audit.log-read/2"),
 	Upcast("audit.export-created/1", exportCreatedV1.today),
 	Event[audit.ExportCreated]("audit.export-created/2"),
+	Event[audit.AffectedAsked]("audit.affected-asked/1"),
 	Event[audit.LossAccepted]("audit.loss-accepted/1"),
 	Event[audit.Operated]("audit.operated/1"),
 	Upcast("audit.provider-named/1", providerNamedV1.today),

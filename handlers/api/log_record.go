@@ -39,7 +39,7 @@ func (v *Vault) inLog(ctx context.Context, leaf int64) (contract.RecordInLog, er
 	return contract.RecordInLog{}, fmt.Errorf("proof of a record: %w", err)
 }
 
-// receiptWait bounds how long a receipt waits for the checkpoint that covers its record; one is
+// receiptWait bounds how long an answer waits for the checkpoint that covers what it tells; one is
 // signed each second in which something happens.
 const receiptWait = 5 * time.Second
 
@@ -47,15 +47,8 @@ const receiptWait = 5 * time.Second
 // returns acting.ErrModelsBehind when there is none in time, and the zero proof where the log is
 // not signed.
 func (v *Vault) awaitInLog(ctx context.Context, leaf int64) (contract.RecordInLog, error) {
-	if v.Proof == nil {
-		return contract.RecordInLog{}, nil
-	}
-	limited, cancel := context.WithTimeout(ctx, receiptWait)
-	defer cancel()
-	if _, err := v.Proof.Await(limited, leaf); err != nil {
-		if ctx.Err() == nil && limited.Err() != nil {
-			return contract.RecordInLog{}, acting.ErrModelsBehind
-		}
+	note, err := v.awaitCheckpoint(ctx, leaf)
+	if err != nil || note == nil {
 		return contract.RecordInLog{}, err
 	}
 	in, err := v.inLog(ctx, leaf)
@@ -63,4 +56,19 @@ func (v *Vault) awaitInLog(ctx context.Context, leaf int64) (contract.RecordInLo
 		err = acting.ErrModelsBehind
 	}
 	return in, err
+}
+
+// awaitCheckpoint returns a checkpoint that covers a leaf; nil where the log is not signed. It
+// returns acting.ErrModelsBehind when there is none in time.
+func (v *Vault) awaitCheckpoint(ctx context.Context, leaf int64) ([]byte, error) {
+	if v.Proof == nil {
+		return nil, nil
+	}
+	limited, cancel := context.WithTimeout(ctx, receiptWait)
+	defer cancel()
+	note, err := v.Proof.Await(limited, leaf)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		return nil, acting.ErrModelsBehind
+	}
+	return note, err
 }

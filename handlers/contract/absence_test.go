@@ -26,8 +26,9 @@ var absences = map[string]string{
 	"AttachmentAccessRequest.caseReference": saysLess, "AttachmentAccessRequest.consentId": oneOfAChoice, "AttachmentAccessRequest.deliberation": oneOfAChoice,
 	"AttachmentAccessRequest.legalBasis": oneOfAChoice, "AttachmentAccessRequest.procedure": saysLess,
 	"CitizenGet.ssin": theCaller, "CitizenGet.purpose": saysLess, "CitizenGet.procedure": saysLess, "CitizenGet.caseReference": saysLess,
-	"CitizenGet.reason": saysLess, // an officer, who has to give one, is refused
-	"ConsentAsk.fields": allowsMore, "ConsentAsk.limits": allowsMore, "ConsentAsk.message": saysLess, "ConsentAsk.until": theDefault,
+	"CitizenGet.reason":         saysLess, // an officer, who has to give one, is refused
+	"AffectedPersonsQuery.asOf": theDefault,
+	"ConsentAsk.fields":         allowsMore, "ConsentAsk.limits": allowsMore, "ConsentAsk.message": saysLess, "ConsentAsk.until": theDefault,
 	"ConsentGrant.citizenId": theCaller, "ConsentGrant.documentTypes": oneOfAChoice, "ConsentGrant.documents": oneOfAChoice,
 	"ConsentGrant.fields": allowsMore, "ConsentGrant.limits": allowsMore, "ConsentGrant.renews": "a first consent renews none", "ConsentGrant.until": theDefault,
 	"ConsentLimits.dataLife": allowsMore, "ConsentLimits.frequency": allowsMore, "ConsentLimits.uses": allowsMore,

@@ -1605,6 +1605,82 @@ type ActorDoor = domain.Door
 // ActorRole defines model for ActorRole.
 type ActorRole string
 
+// AffectedPerson defines model for AffectedPerson.
+type AffectedPerson struct {
+	Accesses int `json:"accesses"`
+
+	// CitizenRef a citizen, for one organisation only
+	CitizenRef CitizenRef `json:"citizenRef"`
+	FirstAt    time.Time  `json:"firstAt"`
+	LastAt     time.Time  `json:"lastAt"`
+
+	// MayHaveBeenDisclosed of the accesses, those of which nobody recorded what came of them
+	MayHaveBeenDisclosed int `json:"mayHaveBeenDisclosed"`
+}
+
+// AffectedPersons defines model for AffectedPersons.
+type AffectedPersons struct {
+	// Checkpoint a signed note: docs/log-format.md, Checkpoint
+	Checkpoint Checkpoint `json:"checkpoint,omitempty,omitzero"`
+
+	// Events of the log that the answer tells of: the first ones
+	Events int64            `json:"events"`
+	Items  []AffectedPerson `json:"items"`
+
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Next Href `json:"next,omitempty,omitzero"`
+
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self   Href            `json:"self"`
+	Totals *AffectedTotals `json:"totals,omitempty"`
+}
+
+// AffectedPersonsQuery Example: {"consumer":"0203430576","documentType":"householdComposition","from":"2026-01-01T00:00:00Z","reason":"audit","until":"2026-02-01T00:00:00Z"}
+type AffectedPersonsQuery struct {
+	// AsOf what the vault knew at this moment; up to the end of the log when absent
+	AsOf *time.Time `json:"asOf,omitempty"`
+
+	// Consumer number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	Consumer EnterpriseNumber `json:"consumer"`
+
+	// DocumentType a code of the registry
+	//
+	// Example: isiPlusCard
+	DocumentType DocumentTypeCode `json:"documentType"`
+
+	// From authorised from this moment on
+	From time.Time `json:"from"`
+
+	// Reason Example: issuedInError
+	Reason ReasonCode `json:"reason"`
+
+	// Until authorised before this moment
+	Until time.Time `json:"until"`
+}
+
+// AffectedTotals defines model for AffectedTotals.
+type AffectedTotals struct {
+	// Accesses of all, the erased too
+	Accesses int `json:"accesses"`
+
+	// Erased persons who were erased since and are on no page
+	Erased               int `json:"erased"`
+	MayHaveBeenDisclosed int `json:"mayHaveBeenDisclosed"`
+
+	// Persons on all pages
+	Persons int `json:"persons"`
+}
+
 // AgeRecipient a public key as age-keygen prints it
 type AgeRecipient = string
 
@@ -4953,6 +5029,18 @@ type Until = time.Time
 // Example: 2026-03-01
 type ValidAt = Day
 
+// QueryAffectedPersonsParams defines parameters for QueryAffectedPersons.
+type QueryAffectedPersonsParams struct {
+	// After the `nextCursor` of the page before
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// PageSize how many at most
+	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
+
+	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
+	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
+}
+
 // ListAttachmentsParams defines parameters for ListAttachments.
 type ListAttachmentsParams struct {
 	// AttachmentID this one
@@ -5854,6 +5942,9 @@ type RotateWebhookParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// QueryAffectedPersonsJSONRequestBody defines body for QueryAffectedPersons for application/json ContentType.
+type QueryAffectedPersonsJSONRequestBody = AffectedPersonsQuery
+
 // CreateBackupJSONRequestBody defines body for CreateBackup for application/json ContentType.
 type CreateBackupJSONRequestBody = BackupCreate
 
@@ -5970,6 +6061,9 @@ type ReplayWebhookJSONRequestBody = WebhookReplay
 
 // ServerInterface represents all server handlers.
 type ServerInterface interface {
+	// QueryAffectedPersons Whose documents of a type went to an organisation in a time, as after a breach
+	// (POST /affectedPersons/query)
+	QueryAffectedPersons(w http.ResponseWriter, r *http.Request, params QueryAffectedPersonsParams)
 	// ListAttachments Files that were uploaded and that no document names yet, oldest first
 	// (GET /attachments)
 	ListAttachments(w http.ResponseWriter, r *http.Request, params ListAttachmentsParams)
@@ -6295,6 +6389,73 @@ type ServerInterfaceWrapper struct {
 }
 
 type MiddlewareFunc func(http.Handler) http.Handler
+
+// QueryAffectedPersons operation middleware
+func (siw *ServerInterfaceWrapper) QueryAffectedPersons(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params QueryAffectedPersonsParams
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pageSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pageSize", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Coffre-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Coffre-Min-Position")]; found {
+		var CoffreMinPosition CoffreMinPosition
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Coffre-Min-Position", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Coffre-Min-Position", valueList[0], &CoffreMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Coffre-Min-Position", Err: err})
+			return
+		}
+
+		params.CoffreMinPosition = CoffreMinPosition
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.QueryAffectedPersons(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
 
 // ListAttachments operation middleware
 func (siw *ServerInterfaceWrapper) ListAttachments(w http.ResponseWriter, r *http.Request) {
@@ -12534,6 +12695,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 		ErrorHandlerFunc:   options.ErrorHandlerFunc,
 	}
 
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/affectedPersons/query", wrapper.QueryAffectedPersons)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/attachments", wrapper.ListAttachments)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/attachments", wrapper.UploadAttachment)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/backups", wrapper.CreateBackup)
@@ -12651,6 +12813,46 @@ type NotModifiedResponse struct {
 }
 
 type ProblemApplicationProblemPlusJSONResponse Problem
+
+type QueryAffectedPersonsRequestObject struct {
+	Params QueryAffectedPersonsParams
+	Body   *QueryAffectedPersonsJSONRequestBody
+}
+
+type QueryAffectedPersonsResponseObject interface {
+	VisitQueryAffectedPersonsResponse(w http.ResponseWriter) error
+}
+
+type QueryAffectedPersons200JSONResponse AffectedPersons
+
+func (response QueryAffectedPersons200JSONResponse) VisitQueryAffectedPersonsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type QueryAffectedPersonsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response QueryAffectedPersonsdefaultApplicationProblemPlusJSONResponse) VisitQueryAffectedPersonsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
 
 type ListAttachmentsRequestObject struct {
 	Params ListAttachmentsParams
@@ -17903,6 +18105,9 @@ func (response RotateWebhookdefaultApplicationProblemPlusJSONResponse) VisitRota
 
 // StrictServerInterface represents all server handlers.
 type StrictServerInterface interface {
+	// QueryAffectedPersons Whose documents of a type went to an organisation in a time, as after a breach
+	// (POST /affectedPersons/query)
+	QueryAffectedPersons(ctx context.Context, request QueryAffectedPersonsRequestObject) (QueryAffectedPersonsResponseObject, error)
 	// ListAttachments Files that were uploaded and that no document names yet, oldest first
 	// (GET /attachments)
 	ListAttachments(ctx context.Context, request ListAttachmentsRequestObject) (ListAttachmentsResponseObject, error)
@@ -18257,6 +18462,39 @@ type strictHandler struct {
 	ssi         StrictServerInterface
 	middlewares []StrictMiddlewareFunc
 	options     StrictHTTPServerOptions
+}
+
+// QueryAffectedPersons operation middleware
+func (sh *strictHandler) QueryAffectedPersons(w http.ResponseWriter, r *http.Request, params QueryAffectedPersonsParams) {
+	var request QueryAffectedPersonsRequestObject
+
+	request.Params = params
+
+	var body QueryAffectedPersonsJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.QueryAffectedPersons(ctx, request.(QueryAffectedPersonsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "QueryAffectedPersons")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(QueryAffectedPersonsResponseObject); ok {
+		if err := validResponse.VisitQueryAffectedPersonsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
 }
 
 // ListAttachments operation middleware

@@ -30,6 +30,7 @@ func At(in contract.IssueLocation, name string, err error) error {
 // be about. The first that the operation has is told. An empty list is the body as a whole.
 var places = map[string][]string{
 	"accessQuestion":          {"/predicate", "/fields"},
+	"affectedPeriod":          {"/until"},
 	"birthDateMissing":        {"/parents"},
 	"citizenNotErased":        {"/ssin"},
 	"citizenNotInformed":      {"/citizenInformed"},

@@ -126,6 +126,16 @@ func (work *Worker) CitizenOfExport(ctx context.Context, ref domain.CitizenRef) 
 	return work.Survivor(ctx, id)
 }
 
+// OfficersRefs returns what privacy officers know citizens by, as exports name them. Whoever was
+// erased is not among the answers.
+func (work *Worker) OfficersRefs(ctx context.Context, citizens []domain.CitizenID) (map[domain.CitizenID]domain.CitizenRef, error) {
+	refs, err := work.Keys.Refs(ctx, privacyOffice, citizens)
+	if err != nil {
+		return nil, fmt.Errorf("references of citizens: %w", err)
+	}
+	return refs, nil
+}
+
 // references are what privacy officers know citizens by; "" is remembered of whoever was
 // erased.
 type references map[domain.CitizenID]string
@@ -146,9 +156,9 @@ func (r references) find(ctx context.Context, work *Worker, citizens []domain.Ci
 			unknown = append(unknown, c)
 		}
 	}
-	found, err := work.Keys.Refs(ctx, privacyOffice, unknown)
+	found, err := work.OfficersRefs(ctx, unknown)
 	if err != nil {
-		return fmt.Errorf("references of citizens: %w", err)
+		return err
 	}
 	for c, ref := range found {
 		r[c] = ref.String()

@@ -249,7 +249,7 @@ func (s *Story) access(t testing.TB) {
 		})
 		return
 	}
-	a := access.Authorized{Access: domain.AccessID{UUID: s.id()}, Kind: access.OpenedDocument, Role: domain.RoleConsumer, Attempt: 1, At: s.Now}
+	a := access.Authorized{Access: domain.AccessID{UUID: s.id()}, Kind: access.OpenedDocument, Role: domain.RoleConsumer, Attempt: 1, Type: Types[len(s.accesses)%4/3], At: s.Now}
 	if s.Random.IntN(6) == 0 && len(s.accesses) > 0 {
 		a = oneOf(s.Random, s.accesses) // once more
 		a.Attempt++

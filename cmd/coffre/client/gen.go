@@ -10,6 +10,16 @@ import (
 	. "coffre/handlers/contract"
 )
 
+// QueryAffectedPersons: Whose documents of a type went to an organisation in a time, as after a breach.
+func (c *Client) QueryAffectedPersons(ctx context.Context, params QueryAffectedPersonsParams, body QueryAffectedPersonsJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/affectedPersons/query"}
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
+	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
+	r.body = body
+	return c.do(ctx, r)
+}
+
 // ListAttachments: Files that were uploaded and that no document names yet, oldest first.
 func (c *Client) ListAttachments(ctx context.Context, params ListAttachmentsParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/attachments"}
