@@ -16374,6 +16374,14 @@ func (response GetExportContent206TextCsvResponse) VisitGetExportContentResponse
 	return err
 }
 
+type GetExportContent304Response = NotModifiedResponse
+
+func (response GetExportContent304Response) VisitGetExportContentResponse(w http.ResponseWriter) error {
+	w.Header().Set("ETag", fmt.Sprint(response.Headers.ETag))
+	w.WriteHeader(304)
+	return nil
+}
+
 type GetExportContentdefaultApplicationProblemPlusJSONResponse struct {
 	Body       Problem
 	StatusCode int
