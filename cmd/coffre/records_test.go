@@ -195,6 +195,7 @@ var recordedCommands = map[string]left{
 	"coffre witness":                 none("it has no vault: it cosigns checkpoints of logs, which are public and name nobody"),
 	"coffre witness key":             none("it reads the file of a witness and shows its public key"),
 	"coffre bench":                   none("it measures a vault of its own, made for it"),
+	"coffre plan":                    none("it computes from what is typed, and asks no vault"),
 	"coffre audit projections":       none("it reads the databases beside whoever serves them, and opens nothing sealed"),
 	"coffre erase verify":            none("it reads files offline and asks no vault"),
 	"coffre export verify":           none("it reads files offline and asks no vault"),
