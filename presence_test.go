@@ -22,6 +22,9 @@ var carried = map[string]string{
 	"Reading.Document": "which document is read is decided before a reading is judged; there is none where nothing is held",
 	"Reading.Access":   "each reading has an id of its own, made by the vault",
 
+	"Filter.Now":              "the moment of the question, which the vault sets; the zero time hides whatever could be hidden",
+	"InvestigationFilter.Now": "the moment of the question, which the vault sets",
+
 	"formerFilter.From":  "it reads files of a time when zero stood for no bound",
 	"formerFilter.Until": "it reads files of a time when zero stood for no bound",
 }
@@ -29,11 +32,12 @@ var carried = map[string]string{
 // asked lists the fields of commands that a rule asks for their zero value, with the reason
 // why a request cannot have sent it.
 var asked = map[string]string{
-	"access.RecordNamed.Citizen":  "the vault knows nobody by that number: no request names a citizen by id here",
-	"consent.Request.Citizen":     "the vault knows nobody by that number: no request names a citizen by id here",
-	"access.RecordTold.Citizen":   "the vault knows nobody by that number: no request names a citizen by id here",
-	"access.RecordTold.Access":    "made by the vault",
-	"access.RecordOutcome.Access": "made by the vault",
+	"access.RecordNamed.Citizen":      "the vault knows nobody by that number: no request names a citizen by id here",
+	"consent.Request.Citizen":         "the vault knows nobody by that number: no request names a citizen by id here",
+	"access.RecordTold.Citizen":       "the vault knows nobody by that number: no request names a citizen by id here",
+	"access.RecordTold.Investigation": "the vault judged the one that the request names, and sets it only where it covers the query",
+	"access.RecordTold.Access":        "made by the vault",
+	"access.RecordOutcome.Access":     "made by the vault",
 }
 
 // sentinels returns how a file takes a zero id or a zero time for something that is absent.

@@ -82,6 +82,12 @@ var rules = []struct{ id, says string }{
 	{"Q-4", "An entry of an access log is disputed once, and a petition is answered once."},
 	{"Q-5", "A rectification is upheld once the document was updated or revoked since; who rejects a petition says why."},
 	{"Q-6", "A request to rectify and an objection may restrict processing until they are answered; where an objection is upheld, until the citizen lifts the restriction."},
+	{"H-1", "An organisation opens an investigation for a purpose and a basis by law under which the registry lets it hide accesses, says why, and until when, within the days that the registry allows."},
+	{"H-2", "An investigation is renewed by the organisation that opened it, while the registry still allows it, a day before its end at the latest; what was shown is never hidden again."},
+	{"H-3", "The organisation or a privacy officer lifts an investigation, for good; its end lifts it, too, which is computed."},
+	{"H-4", "An access stands under an investigation only while that is open, and only of its organisation for its purpose, legal basis and deliberation; it names no case, and what a citizen consented to is not hidden."},
+	{"H-5", "While an investigation is open, nothing that the citizen, who represents them or who answers them is told differs from what it were without the accesses under it: no status, byte, count, page or total."},
+	{"H-6", "When an investigation is over, each access under it is shown where it stands, with until when it was hidden, and why."},
 	{"I-1", "A process starts with the identity provider on record, and with no other: neither another issuer or audience, nor other settings that decide who somebody is."},
 	{"I-2", "Another provider is proposed by an operator or a privacy officer, with a reason, and approved by a privacy officer who is another person, while the one on record vouches for both."},
 	{"I-3", "A proposal counts for seven days, an approval for thirty, and the last proposal alone."},
@@ -104,7 +110,7 @@ var rules = []struct{ id, says string }{
 
 // beyond are the rules that no pure decision can keep alone: they hold only if
 // what runs the decisions does its part, so they need a test outside the domain too.
-var beyond = []string{"D-3", "D-4", "D-5", "C-4", "C-5", "C-6", "A-1", "A-2", "A-3", "A-6", "A-7", "A-8", "A-9", "A-10", "A-11", "A-12", "M-1.5", "M-1.8", "M-1.9", "M-1.10", "M-1.11", "M-1.12", "E-1", "E-3", "E-4", "P-5", "P-6", "P-7", "Q-2", "Q-6", "I-1", "I-4"}
+var beyond = []string{"D-3", "D-4", "D-5", "C-4", "C-5", "C-6", "A-1", "A-2", "A-3", "A-6", "A-7", "A-8", "A-9", "A-10", "A-11", "A-12", "M-1.5", "M-1.8", "M-1.9", "M-1.10", "M-1.11", "M-1.12", "E-1", "E-3", "E-4", "P-5", "P-6", "P-7", "Q-2", "Q-6", "H-4", "H-5", "H-6", "I-1", "I-4"}
 
 var ruleID = regexp.MustCompile(`\b([A-Z])-([0-9]+(?:\.[0-9]+)?)( to ([A-Z])-([0-9]+(?:\.[0-9]+)?))?\b`)
 

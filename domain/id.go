@@ -56,6 +56,9 @@ type (
 	// ReleaseID names one release of an erased person's number.
 	ReleaseID struct{ uuid.UUID }
 
+	// InvestigationID names one investigation, whose accesses stay hidden until it is lifted.
+	InvestigationID struct{ uuid.UUID }
+
 	// AttachmentID names one file that belongs, or is to belong, to a document.
 	AttachmentID struct{ uuid.UUID }
 )
@@ -93,6 +96,9 @@ func (id EntryID) Dispute() PetitionID { return PetitionID{uuid.NewSHA1(id.UUID,
 
 // IsZero reports whether the identifier is absent.
 func (id ReleaseID) IsZero() bool { return id.UUID == uuid.Nil }
+
+// IsZero reports whether the identifier is absent.
+func (id InvestigationID) IsZero() bool { return id.UUID == uuid.Nil }
 
 // IsZero reports whether the identifier is absent.
 func (id AttachmentID) IsZero() bool { return id.UUID == uuid.Nil }

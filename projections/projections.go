@@ -40,7 +40,7 @@ func At(leaf int64) int64 {
 // such a stream; records of others in a shared store are passed by uncounted.
 func Ours(category string) bool {
 	switch category {
-	case "citizen", "document", "consent", "access", "mandate", "refusal", "registry", "audit", "release", "petition":
+	case "citizen", "document", "consent", "access", "mandate", "refusal", "registry", "audit", "release", "petition", "investigation":
 		return true
 	}
 	return false
@@ -49,7 +49,7 @@ func Ours(category string) bool {
 // Categories lists the categories of Coffre's streams, for stores that are shared with
 // others.
 func Categories() []string {
-	return []string{"citizen", "document", "consent", "access", "mandate", "refusal", "registry", "audit", "release", "petition"}
+	return []string{"citizen", "document", "consent", "access", "mandate", "refusal", "registry", "audit", "release", "petition", "investigation"}
 }
 
 // Projection is one read model: its tables, and the function that takes an event in.

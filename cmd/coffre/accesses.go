@@ -135,7 +135,7 @@ data, the same reason and outcome. With --officer a privacy officer looks, which
 					one := contract.AccessLogItem{
 						Role: g.Role, Organization: g.Organization, OrganizationName: g.OrganizationName, OnBehalfOf: g.OnBehalfOf, OnBehalfOfName: g.OnBehalfOfName, ReaderCitizenID: g.ReaderCitizenID,
 						Kind: g.Kind, DocumentType: g.DocumentType, Label: g.Label, Fields: g.Fields, Predicate: g.Predicate,
-						ConsentID: g.ConsentID, LegalBasis: g.LegalBasis, LegalBasisLabel: g.LegalBasisLabel, Deliberation: g.Deliberation, Outcome: g.Outcome, Reason: g.Reason,
+						ConsentID: g.ConsentID, LegalBasis: g.LegalBasis, LegalBasisLabel: g.LegalBasisLabel, Deliberation: g.Deliberation, Outcome: g.Outcome, Reason: g.Reason, Hidden: g.Hidden,
 					}
 					t.row(strconv.Itoa(g.Count), day(g.FirstAt), day(g.LastAt), in.reader(one), in.read(one), cmp.Or(g.PurposeLabel, string(g.Purpose)), in.basis(one), in.outcome(one))
 				})
@@ -159,7 +159,7 @@ func (s speaker) coverage(c contract.AccessCoverage) string {
 	if !c.CompleteSince.IsZero() {
 		said += " " + fmt.Sprintf(s.word("Complete since %s."), day(c.CompleteSince))
 	}
-	return said
+	return said + " " + s.word("What an investigation may hide for a time is shown when it is over.")
 }
 
 // reader says who read: an organisation by number and name, anybody else by their role.
@@ -207,6 +207,9 @@ func (s speaker) outcome(one contract.AccessLogItem) string {
 	said := s.accessOutcome(one.Outcome)
 	if one.Reason != "" {
 		said += ": " + string(one.Reason)
+	}
+	if h := one.Hidden; !h.InvestigationID.IsZero() {
+		said += ", " + fmt.Sprintf(s.word("hidden until %s: %s"), day(h.Until), cmp.Or(h.ReasonLabel, string(h.Reason)))
 	}
 	return said
 }

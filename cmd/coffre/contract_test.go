@@ -268,6 +268,13 @@ func (r *rig) dispute(t *testing.T, a domain.CitizenID, rectification string) {
 	if err := r.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	flanders := grantFor(domain.RoleConsumer, "0316380841", domain.CitizenID{})
+	var secret struct{ InvestigationID string }
+	ends := func(days int) string { return time.Now().AddDate(0, 0, days).UTC().Format(time.RFC3339) }
+	r.post(t, flanders, "/investigations", `{"purpose":"schoolAllowance","legalBasis":"publicTask","deliberation":"EX-26/012","reason":"allowanceFraud","until":"`+ends(30)+`"}`, &secret)
+	r.post(t, flanders, "/investigations/"+secret.InvestigationID+"/renew", `{"until":"`+ends(60)+`"}`, nil)
+	r.get(t, officer, "/investigations?state=open")
+	r.post(t, officer, "/investigations/"+secret.InvestigationID+"/lift", "", nil)
 	r.get(t, me, "/petitions")
 	r.get(t, officer, "/petitions?state=open&state=overdue")
 	r.get(t, officer, "/petitions/"+disputed.PetitionID.String())

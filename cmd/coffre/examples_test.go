@@ -108,6 +108,8 @@ func TestF20EveryExampleRunsAgainstTheSampleRegistry(t *testing.T) {
 	run("setPreferences", me, "")
 	run("makePetition", me, "")
 	run("answerPetition", flanders, "")
+	run("openInvestigation", flanders, "investigationEnd")  // which the example, written in another year, has passed
+	run("renewInvestigation", flanders, "resourceNotFound") // so that there is none
 	run("restrictProcessing", me, "")
 	run("liftRestriction", officer, "")
 	run("revokeDocument", issuer, "")

@@ -114,15 +114,16 @@ type cell struct {
 }
 
 const (
-	theDiploma    = `{"ssin":"{ssin}","documentType":"diploma","sourceReference":"{fresh}","validFrom":"2006-07-01","content":{"title":"{title}","institution":"University","awardedOn":"2006-06-30","level":7}}`
-	theGrant      = `{"citizenId":"{citizenId}","consumer":"0671516647","purpose":"recruitment","documentTypes":["diploma"],"shownText":{"text":"{recruitment}","language":"en","version":"1"}}`
-	theAsking     = `{"ssin":"{ssin}","purpose":"recruitment","documentTypes":["diploma"],"message":"May we see it?"}`
-	theProposal   = `{"ssin":"{ssin}","kind":"newLife","legalBasis":"legalObligation"}`
-	theHold       = `{"reason":"litigation","caseReference":"2026/1"}`
-	theSuspension = `{"reason":"underReview"}`
-	theProvider   = `{"provider":{"issuer":"https://login2.example","audience":"coffre","settings":["claims.onBehalfOf=onBehalfOf","claims.organization=organization","claims.role=role","claims.scope=scope","claims.ssin=ssin","roles.citizen=citizen","types=at+jwt"]},"reason":"replaced"}`
-	theExport     = `{"kind":"consentLog","format":"csv","reason":"audit"}`
-	byTheLaw      = `"purpose":"recruitment","procedure":"publicJobApplication","legalBasis":"publicTask","deliberation":"EX-26/050"`
+	theDiploma       = `{"ssin":"{ssin}","documentType":"diploma","sourceReference":"{fresh}","validFrom":"2006-07-01","content":{"title":"{title}","institution":"University","awardedOn":"2006-06-30","level":7}}`
+	theGrant         = `{"citizenId":"{citizenId}","consumer":"0671516647","purpose":"recruitment","documentTypes":["diploma"],"shownText":{"text":"{recruitment}","language":"en","version":"1"}}`
+	theAsking        = `{"ssin":"{ssin}","purpose":"recruitment","documentTypes":["diploma"],"message":"May we see it?"}`
+	theProposal      = `{"ssin":"{ssin}","kind":"newLife","legalBasis":"legalObligation"}`
+	theHold          = `{"reason":"litigation","caseReference":"2026/1"}`
+	theSuspension    = `{"reason":"underReview"}`
+	theProvider      = `{"provider":{"issuer":"https://login2.example","audience":"coffre","settings":["claims.onBehalfOf=onBehalfOf","claims.organization=organization","claims.role=role","claims.scope=scope","claims.ssin=ssin","roles.citizen=citizen","types=at+jwt"]},"reason":"replaced"}`
+	theInvestigation = `{"purpose":"recruitment","legalBasis":"publicTask","deliberation":"EX-26/050","reason":"allowanceFraud","until":"2030-01-01T00:00:00Z"}`
+	theExport        = `{"kind":"consentLog","format":"csv","reason":"audit"}`
+	byTheLaw         = `"purpose":"recruitment","procedure":"publicJobApplication","legalBasis":"publicTask","deliberation":"EX-26/050"`
 )
 
 // accessMatrix has every operation of the contract.
@@ -179,8 +180,12 @@ var accessMatrix = map[string][]cell{
 			refusals: map[caller]string{source: "badRequest", sayer: "badRequest", otherIssuer: "badRequest", erased: "mandateAmongLiving", unknown: "mayNotGrantMandate"}},
 		{body: `{"ssin":"{ssin}","representativeSsin":"{newSsin}","kind":"appointedByCourt","actions":["read"],"until":"2030-01-01"}`, refusal: "badRequest", refusals: problem("courtAppointmentRightMissing", source, sayer, otherIssuer)},
 	},
-	"issueDocument": {{body: theDiploma, may: by(201, source), refusal: "notIssuer", absent: by(201, source), fresh: true}},
-	"liftHold":      {{may: by(204, anOfficer, secondOfficer), refusal: "resourceNotFound", before: underHold, fresh: true}},
+	"listInvestigations": {{may: by(200, reader, otherReader, idleReader, anOfficer, secondOfficer, anAuditor)}},
+	"openInvestigation":  {{body: theInvestigation, may: by(403, reader, otherReader, idleReader)}},
+	"renewInvestigation": {{body: `{"until":"2030-01-01T00:00:00Z"}`, refusal: "resourceNotFound"}},
+	"liftInvestigation":  {{refusal: "resourceNotFound"}},
+	"issueDocument":      {{body: theDiploma, may: by(201, source), refusal: "notIssuer", absent: by(201, source), fresh: true}},
+	"liftHold":           {{may: by(204, anOfficer, secondOfficer), refusal: "resourceNotFound", before: underHold, fresh: true}},
 	"liftRestriction": {
 		{body: `{}`, may: by(204, self).and(400, anOfficer, secondOfficer), refusal: "resourceNotFound", fresh: true},
 		{body: `{"citizenInformed":"2026-01-01"}`, may: by(400, self).and(204, anOfficer, secondOfficer), refusal: "resourceNotFound", fresh: true},

@@ -220,6 +220,15 @@ var sentences = map[string]func(who string, f facts) string{
 	"petition.answered": func(who string, f facts) string {
 		return who + " answered petition " + f.id("petition") + ": " + f.word("outcome") + f.with(", with version ", "rectified", "")
 	},
+	"investigation.opened": func(who string, f facts) string {
+		return who + " opened investigation " + f.id("investigation") + f.with(" until ", "until", "") + f.with(": ", "reason", "")
+	},
+	"investigation.renewed": func(who string, f facts) string {
+		return who + " renewed investigation " + f.id("investigation") + f.with(" until ", "until", "")
+	},
+	"investigation.lifted": func(who string, f facts) string {
+		return who + " lifted investigation " + f.id("investigation")
+	},
 	"mandate.granted": func(_ string, f facts) string {
 		return "citizen " + f.id("representative") + " may act for citizen " + f.id("citizen") + f.with(" as ", "kind", "") + f.with(", says ", "source", "") + f.with(": mandate ", "mandate", "")
 	},

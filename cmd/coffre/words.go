@@ -76,6 +76,8 @@ var words = map[string]translated{
 	"basis":            {"grond", "base", "Grundlage"},
 	"outcome":          {"afloop", "issue", "Ausgang"},
 	"entry":            {"vermelding", "entrée", "Eintrag"},
+	"investigation":    {"onderzoek", "enquête", "Ermittlung"},
+	"citizens":         {"burgers", "citoyens", "Bürger"},
 	"petition":         {"verzoek", "demande", "Antrag"},
 	"answers":          {"antwoordt", "répond", "antwortet"},
 	"asked":            {"gevraagd", "demandé", "verlangt"},
@@ -85,6 +87,9 @@ var words = map[string]translated{
 		"In de laatste %d dagen: geopend %d, enkel verteld %d, geweigerd %d.", "Ces %d derniers jours : ouvert %d, seulement dit %d, refusé %d.", "In den letzten %d Tagen: geöffnet %d, nur mitgeteilt %d, verweigert %d."},
 	"Nobody read or asked anything in the last %d days.": {
 		"Niemand las of vroeg iets in de laatste %d dagen.", "Personne n'a rien lu ni demandé ces %d derniers jours.", "In den letzten %d Tagen hat niemand etwas gelesen oder gefragt."},
+	"What an investigation may hide for a time is shown when it is over.": {
+		"Wat een onderzoek tijdelijk mag verbergen, wordt getoond wanneer het voorbij is.", "Ce qu'une enquête peut cacher pour un temps est montré quand elle est terminée.", "Was eine Ermittlung eine Zeit lang verbergen darf, wird gezeigt, wenn sie vorbei ist."},
+	"hidden until %s: %s":     {"verborgen tot %s: %s", "caché jusqu'au %s : %s", "verborgen bis %s: %s"},
 	"Complete since %s.":      {"Volledig sinds %s.", "Complet depuis le %s.", "Vollständig seit %s."},
 	"hold":                    {"wisverbod", "interdiction d'effacer", "Löschverbot"},
 	"placed":                  {"opgelegd", "imposée", "verhängt"},

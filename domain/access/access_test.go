@@ -16,6 +16,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/document"
 	"coffre/domain/domaintest"
+	"coffre/domain/investigation"
 	"coffre/domain/mandate"
 	"coffre/domain/registry"
 )
@@ -83,6 +84,11 @@ func procedures(all []registry.Registration, p ...domain.Procedure) []registry.R
 	r.Procedures = p
 	return []registry.Registration{r}
 }
+
+var (
+	searching = investigation.State{Investigation: domain.InvestigationID{UUID: uuid.UUID{7}}, Grounds: investigation.Grounds{Organisation: consumer.Organisation, Purpose: "benefit", LegalBasis: "06.1e", Deliberation: "21/008"}, Reason: "fraud", OpenedAt: noon, Until: noon.Add(time.Hour)}
+	under     = with(byLaw, func(c *AuthorizeByLaw) { c.Investigation, c.CaseReference = &searching, "" })
+)
 
 func law(f func(*AuthorizeByLaw)) AuthorizeByLaw { return with(byLaw, f) }
 
@@ -234,6 +240,23 @@ func TestRules(t *testing.T) {
 
 		{Name: "A-8 the same access again within five minutes", Given: []Event{lawful}, When: law(func(c *AuthorizeByLaw) { c.Seen, c.At = true, noon.Add(RepeatWithin) }),
 			Then: told(func(e *Authorized) { e.Attempt, e.At = 2, noon.Add(RepeatWithin) })},
+		{Name: "H-4 under an investigation", When: with(under, func(*AuthorizeByLaw) {}), Then: []Event{with(lawful, func(e *Authorized) { e.Investigation, e.Personal = searching.Investigation, nil })}},
+		{Name: "H-4 its end passed", When: with(under, func(c *AuthorizeByLaw) { c.At = searching.Until }), Err: ErrNoBasis},
+		{Name: "H-4 it was lifted", When: with(under, func(c *AuthorizeByLaw) {
+			c.Investigation = new(with(searching, func(s *investigation.State) { s.LiftedAt = noon }))
+		}), Err: ErrNoBasis},
+		{Name: "H-4 it is another organisation's", When: with(under, func(c *AuthorizeByLaw) {
+			c.Investigation = new(with(searching, func(s *investigation.State) { s.Grounds.Organisation = "0308356862" }))
+		}), Err: ErrNoBasis},
+		{Name: "H-4 it was opened for another purpose", When: with(under, func(c *AuthorizeByLaw) {
+			c.Investigation = new(with(searching, func(s *investigation.State) { s.Grounds.Purpose = "other" }))
+		}), Err: ErrNoBasis},
+		{Name: "H-4 there is no such investigation", When: with(under, func(c *AuthorizeByLaw) { c.Investigation = new(investigation.State{}) }), Err: ErrNoBasis},
+		{Name: "H-4 it names no case", When: with(under, func(c *AuthorizeByLaw) { c.CaseReference = "c" }), Err: ErrCaseHidden},
+		{Name: "H-4 what is told under an investigation", When: with(telling, func(c *RecordTold) { c.Investigation = searching.Investigation }), Then: []Event{with(wasTold, func(e *Told) { e.Investigation = searching.Investigation })}},
+		{Name: "H-4 nothing is told under a consent and an investigation", When: with(telling, func(c *RecordTold) {
+			c.Consent, c.LegalBasis, c.Deliberation, c.Investigation = &agreed, "", "", searching.Investigation
+		}), Err: ErrNoBasis},
 		{Name: "A-8 a third time", Given: append([]Event{lawful}, told(func(e *Authorized) { e.Attempt = 2 })...), When: byLaw, Then: told(func(e *Authorized) { e.Attempt = 3 })},
 		{Name: "A-8 the same access after five minutes", Given: []Event{lawful}, When: law(func(c *AuthorizeByLaw) { c.At = noon.Add(RepeatWithin + 1) }), Err: ErrAlreadyUsed},
 		{Name: "A-8 another version by now", Given: []Event{lawful}, When: law(func(c *AuthorizeByLaw) { c.Document.Version = 3 }), Err: ErrAlreadyUsed},
@@ -355,7 +378,7 @@ func TestRefusals(t *testing.T) {
 	for _, e := range events[:2*ApartPerMinute] {
 		s = EvolveRefusals(s, e)
 	}
-	if !reflect.DeepEqual(s, RefusalState{noon, map[domain.CitizenID]int{ana: ApartPerMinute, {}: ApartPerMinute}}) {
+	if !reflect.DeepEqual(s, RefusalState{noon, map[Concerned]int{{Citizen: ana}: ApartPerMinute, {}: ApartPerMinute}}) {
 		t.Errorf("remembers %+v", s)
 	}
 	if got := Aggregate(s, []Refused{one, one}); len(got) != 1 || got[0].Count != 2 || got[0].Citizen != ana {
@@ -364,6 +387,32 @@ func TestRefusals(t *testing.T) {
 	if got := Together([]Refused{one, nothing, with(one, func(r *Refused) { r.At = noon.Add(time.Hour) })}); len(got) != 2 || got[0].Count != 2 || got[0].Citizen != ana || got[1].Count != 1 {
 		t.Errorf("A-3 of all minutes: %+v", got)
 	}
+}
+
+// Refusals that an investigation hides change nothing about how those are recorded that the
+// citizen sees: neither how many stand apart, nor what is counted together.
+func TestHiddenRefusalsChangeNoOthers(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var shown, all []Refused
+		for i := range rapid.IntRange(1, 3*ApartPerMinute).Draw(t, "refusals") {
+			r := Refused{Consumer: org, Citizen: ana, Purpose: "benefit", Reason: rapid.SampledFrom([]domain.ReasonCode{"noBasis", "documentRevoked"}).Draw(t, "why"), At: noon.Add(time.Duration(i) * time.Second)}
+			if rapid.Bool().Draw(t, "hidden") {
+				r.Investigation = searching.Investigation
+			} else {
+				shown = append(shown, r)
+			}
+			all = append(all, r)
+		}
+		var seen []Refused
+		for _, r := range Aggregate(RefusalState{}, all) {
+			if r.Investigation.IsZero() {
+				seen = append(seen, r)
+			}
+		}
+		if want := Aggregate(RefusalState{}, shown); !reflect.DeepEqual(seen, want) {
+			t.Fatalf("recorded %+v, want %+v", seen, want)
+		}
+	})
 }
 
 const about = 256 // citizens whose refusals a state remembers at most
@@ -426,8 +475,8 @@ func TestRefusalStateIsBounded(t *testing.T) {
 			t.Fatalf("%d citizens remembered", len(s.About))
 		}
 	}
-	if s.About[domain.CitizenID{}] != 4*about {
-		t.Errorf("about nobody it forgot: %d", s.About[domain.CitizenID{}])
+	if s.About[Concerned{}] != 4*about {
+		t.Errorf("about nobody it forgot: %d", s.About[Concerned{}])
 	}
 }
 

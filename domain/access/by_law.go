@@ -6,6 +6,7 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/citizen"
+	"coffre/domain/investigation"
 	"coffre/domain/registry"
 )
 
@@ -20,12 +21,14 @@ type AuthorizeByLaw struct {
 	Standing      citizen.Standing        // the citizen's, by their own stream
 	Restrictions  citizen.Restrictions    // the citizen's, by the same
 	CaseReference string
+	// Investigation is the one that the consumer names; nil for none.
+	Investigation *investigation.State
 	Seen          bool // this access's key was met before
 	By            domain.Actor
 	At            time.Time
 }
 
-// Decide implements and P-5.
+// Decide implements, H-4 to H-6 and P-5.
 func (c AuthorizeByLaw) Decide(s State) ([]Event, error) {
 	fields, err := c.Basis()
 	if err != nil {
@@ -44,22 +47,35 @@ func (c AuthorizeByLaw) Decide(s State) ([]Event, error) {
 		Purpose: c.Purpose, Procedure: c.Procedure, LegalBasis: c.LegalBasis, Deliberation: c.Deliberation,
 		Fields: fields, Predicate: string(c.Predicate), Attempt: attempt, At: c.At,
 	}
+	if c.Investigation != nil {
+		e.Investigation = c.Investigation.Investigation
+	}
 	if c.CaseReference != "" {
 		e.Personal = &AuthorizedPersonal{CaseReference: c.CaseReference}
 	}
 	return []Event{e}, nil
 }
 
-// Basis judges the basis alone, whatever is held and restricted (rules ), and
+// Basis judges the basis alone, whatever is held and restricted (rules and H-4), and
 // returns the fields it covers.
 func (c AuthorizeByLaw) Basis() ([]domain.Field, error) {
 	switch {
 	case c.By.Role != domain.RoleConsumer || c.By.Organisation.IsZero(),
 		c.Purpose == "" || c.LegalBasis == "" || c.Deliberation == "" || c.Type.Name == "",
-		!c.registered(func(registry.Basis) bool { return true }):
+		!c.registered(func(registry.Basis) bool { return true }), !c.stands():
 		return nil, ErrNoBasis
+	case c.Investigation != nil && c.CaseReference != "":
+		return nil, ErrCaseHidden
 	}
 	return c.Covered(nil)
+}
+
+// stands reports whether the investigation that the consumer names covers the reading (rule
+// H-4); without one, there is nothing to cover it.
+func (c AuthorizeByLaw) stands() bool {
+	return c.Investigation == nil || c.Investigation.Hides(investigation.Grounds{
+		Organisation: c.By.Organisation, Purpose: c.Purpose, LegalBasis: c.LegalBasis, Deliberation: c.Deliberation,
+	}, c.At)
 }
 
 // registered reports whether the consumer has a registration with all that the command

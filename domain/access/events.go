@@ -54,6 +54,8 @@ type Authorized struct {
 	Mandate      domain.MandateID    `json:"mandate,omitzero"`
 	Fields       []domain.Field      `json:"fields,omitempty"`
 	Predicate    string              `json:"predicate,omitempty"`
+	// Investigation is the one under which a consumer reads by law, hidden until it is lifted.
+	Investigation domain.InvestigationID `json:"investigation,omitzero"`
 	// Attempt counts disclosures under one authorisation from 1; a lawful repeat
 	// within five minutes adds an attempt and no use.
 	Attempt int       `json:"attempt"`
@@ -102,7 +104,9 @@ type Told struct {
 	LegalBasis   domain.LegalBasis   `json:"legalBasis,omitempty"`
 	Deliberation domain.Deliberation `json:"deliberation,omitempty"`
 	Answers      []Answer            `json:"answers"`
-	At           time.Time           `json:"at"`
+	// Investigation is as in Authorized; absent of nobody, too, from whom nothing is hidden.
+	Investigation domain.InvestigationID `json:"investigation,omitzero"`
+	At            time.Time              `json:"at"`
 
 	Personal *AuthorizedPersonal `json:"-"`
 }
@@ -137,7 +141,9 @@ type Refused struct {
 	Procedure domain.Procedure    `json:"procedure,omitempty"`
 	Reason    domain.ReasonCode   `json:"reason"` // the refusal's slug
 	Count     int                 `json:"count"`
-	At        time.Time           `json:"at"`
+	// Investigation is the one under which the consumer asked, if it stands; hidden until it is lifted.
+	Investigation domain.InvestigationID `json:"investigation,omitzero"`
+	At            time.Time              `json:"at"`
 }
 
 func (Authorized) AccessEvent() {}

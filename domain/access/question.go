@@ -14,6 +14,7 @@ var (
 	ErrQuestion     = domain.NewError(domain.Invalid, "accessQuestion", "an access asks for a document's fields, or for one predicate of its type")
 	ErrSuspended    = domain.NewError(domain.Conflict, "documentSuspended", "the document is suspended; do not rely on it")
 	ErrUnreadable   = domain.NewError(domain.Unavailable, "documentUnreadable", "the document's dates cannot be read now, so nothing is disclosed")
+	ErrCaseHidden   = domain.NewError(domain.Invalid, "caseUnderInvestigation", "what is read under an investigation names the investigation and no case reference, of which a trace would stay")
 	ErrDocumentGone = document.ErrContentDestroyed
 )
 

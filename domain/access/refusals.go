@@ -17,22 +17,32 @@ const ApartPerMinute = 30
 // are more, it begins anew, and more refusals than necessary are recorded apart.
 const maxAbout = 256
 
+// Concerned is what refusals have in common that are counted together: whom they are about,
+// nobody under the zero id, and what hides them. What is hidden never changes how that is
+// recorded which is shown.
+type Concerned struct {
+	Citizen       domain.CitizenID
+	Investigation domain.InvestigationID
+}
+
+func concerned(r Refused) Concerned { return Concerned{r.Citizen, r.Investigation} }
+
 // RefusalState remembers an organisation's refusals of a day, as far as rules need them.
 // It is shared and never changed.
 type RefusalState struct {
-	Minute time.Time                // the newest minute in which something was recorded
-	About  map[domain.CitizenID]int // facts recorded in that minute about a citizen; about nobody under the zero id
+	Minute time.Time         // the newest minute in which something was recorded
+	About  map[Concerned]int // facts recorded in that minute
 }
 
 // add returns the state with one fact more.
-func (s RefusalState) add(of domain.CitizenID, at time.Time) RefusalState {
-	about := make(map[domain.CitizenID]int, len(s.About)+1)
+func (s RefusalState) add(of Concerned, at time.Time) RefusalState {
+	about := make(map[Concerned]int, len(s.About)+1)
 	if minute := at.Truncate(time.Minute); minute.After(s.Minute) {
 		s.Minute = minute
 	} else if len(s.About) < maxAbout || s.About[of] > 0 {
 		maps.Copy(about, s.About)
 	} else {
-		about[domain.CitizenID{}] = s.About[domain.CitizenID{}]
+		about[Concerned{}] = s.About[Concerned{}]
 	}
 	about[of]++
 	s.About = about
@@ -43,7 +53,7 @@ func (s RefusalState) add(of domain.CitizenID, at time.Time) RefusalState {
 func EvolveRefusals(s RefusalState, e RefusalEvent) RefusalState {
 	switch e := e.(type) {
 	case Refused:
-		return s.add(e.Citizen, e.At)
+		return s.add(concerned(e), e.At)
 	}
 	panic("access: refusal event type without a case in EvolveRefusals")
 }
@@ -69,10 +79,10 @@ func Aggregate(s RefusalState, refusals []Refused) []Refused {
 	var groups groups
 	for _, r := range refusals {
 		if m := r.At.Truncate(time.Minute); about == nil || m.After(minute) {
-			minute, about = m, make(map[domain.CitizenID]int)
+			minute, about = m, make(map[Concerned]int)
 		}
-		if about[r.Citizen] < ApartPerMinute {
-			about[r.Citizen]++
+		if about[concerned(r)] < ApartPerMinute {
+			about[concerned(r)]++
 			groups.apart(r)
 			continue
 		}
@@ -103,6 +113,7 @@ type group struct {
 	citizen  domain.CitizenID
 	reason   domain.ReasonCode
 	purpose  domain.Purpose
+	under    domain.InvestigationID // what is hidden is never counted with what is shown
 }
 
 // apart adds a refusal that stays by itself.
@@ -113,7 +124,7 @@ func (g *groups) apart(r Refused) {
 
 // add counts a refusal together with the others of its group.
 func (g *groups) add(minute time.Time, r Refused) {
-	key := group{minute, r.Consumer, r.Citizen, r.Reason, r.Purpose}
+	key := group{minute, r.Consumer, r.Citizen, r.Reason, r.Purpose, r.Investigation}
 	if i, known := g.where[key]; known {
 		g.out[i] = merge(g.out[i], r)
 		return

@@ -51,6 +51,7 @@ type RecordTold struct {
 	Deliberation  domain.Deliberation
 	Answers       []Answer
 	CaseReference string
+	Investigation domain.InvestigationID // the caller judged that it covers the query; zero for none
 	By            domain.Actor
 	At            time.Time
 }
@@ -60,7 +61,7 @@ func (c RecordTold) Decide(State) ([]Event, error) {
 	unknown := c.Citizen.IsZero()
 	switch {
 	case c.By.Role != domain.RoleConsumer || c.By.Organisation.IsZero(), c.Access.IsZero(), c.Purpose == "",
-		(c.Consent == nil) == (c.LegalBasis == ""), (c.LegalBasis == "") != (c.Deliberation == ""), unknown && c.Consent != nil:
+		(c.Consent == nil) == (c.LegalBasis == ""), (c.LegalBasis == "") != (c.Deliberation == ""), unknown && c.Consent != nil, !c.Investigation.IsZero() && c.Consent != nil:
 		return nil, ErrNoBasis
 	case len(c.Answers) == 0, slices.ContainsFunc(c.Answers, func(a Answer) bool { return !a.valid() || unknown && a.Presence != NotHeld }):
 		return nil, ErrQuestion
@@ -71,6 +72,9 @@ func (c RecordTold) Decide(State) ([]Event, error) {
 	}
 	if c.Consent != nil {
 		e.Consent = *c.Consent
+	}
+	if !unknown {
+		e.Investigation = c.Investigation
 	}
 	if c.CaseReference != "" && !unknown {
 		e.Personal = &AuthorizedPersonal{CaseReference: c.CaseReference}

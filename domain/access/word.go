@@ -16,6 +16,8 @@ const (
 	WordDeliberation Word = "deliberation"
 	WordProcedure    Word = "procedure"
 	WordDocumentType Word = "documentType"
+	// WordInvestigation is judged last: all other words are covered.
+	WordInvestigation Word = "investigationId"
 )
 
 // Lacking returns the first word, from the widest to the narrowest, with which no
@@ -43,6 +45,9 @@ func (c AuthorizeByLaw) Lacking() Word {
 		if len(left) == 0 {
 			return step.word
 		}
+	}
+	if !c.stands() {
+		return WordInvestigation
 	}
 	return ""
 }

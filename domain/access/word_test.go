@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"coffre/domain"
+	"coffre/domain/investigation"
 	"coffre/domain/registry"
 )
 
@@ -15,12 +16,13 @@ func TestLackingNamesTheWidestWord(t *testing.T) {
 	good := AuthorizeByLaw{LegalBasis: "law", Deliberation: "1", Registrations: []registry.Registration{two, one},
 		Question: Question{Purpose: "loan", Procedure: "credit", Type: registry.DocumentType{Name: "diploma"}}}
 	for want, change := range map[Word]func(*AuthorizeByLaw){
-		"":               func(*AuthorizeByLaw) {},
-		WordPurpose:      func(c *AuthorizeByLaw) { c.Purpose, c.LegalBasis = "tax", "other" },
-		WordLegalBasis:   func(c *AuthorizeByLaw) { c.LegalBasis, c.Deliberation = "other", "3" },
-		WordDeliberation: func(c *AuthorizeByLaw) { c.Deliberation, c.Procedure = "3", "other" },
-		WordProcedure:    func(c *AuthorizeByLaw) { c.Deliberation = "2" },
-		WordDocumentType: func(c *AuthorizeByLaw) { c.Type.Name = "isiPlusCard" },
+		"":                func(*AuthorizeByLaw) {},
+		WordPurpose:       func(c *AuthorizeByLaw) { c.Purpose, c.LegalBasis = "tax", "other" },
+		WordLegalBasis:    func(c *AuthorizeByLaw) { c.LegalBasis, c.Deliberation = "other", "3" },
+		WordDeliberation:  func(c *AuthorizeByLaw) { c.Deliberation, c.Procedure = "3", "other" },
+		WordProcedure:     func(c *AuthorizeByLaw) { c.Deliberation = "2" },
+		WordDocumentType:  func(c *AuthorizeByLaw) { c.Type.Name = "isiPlusCard" },
+		WordInvestigation: func(c *AuthorizeByLaw) { c.Investigation = new(investigation.State{}) },
 	} {
 		c := good
 		change(&c)

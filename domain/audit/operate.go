@@ -51,6 +51,7 @@ const (
 	ListPetitions          Act = "listPetitions"
 	ReadPetition           Act = "getPetition"
 	ListSignals            Act = "listSignals"
+	ListInvestigations     Act = "listInvestigations"
 )
 
 // Acts lists every act there is.
@@ -58,7 +59,7 @@ var Acts = []Act{
 	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit, RotateRequests,
 	EnableWebhook, ReplayWebhook, RotateWebhook, RestoreBackup, RestoreKeyRows, CopyStore,
 	LookUpCitizen, ReadConsent, ReadConsentHistory, ListConsentDisclosures, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction, ListCorrections,
-	ListHolds, ListAllRestrictions, ListReleases, ListSuppressions, ListAttachments, ListPetitions, ReadPetition, ListSignals,
+	ListHolds, ListAllRestrictions, ListReleases, ListSuppressions, ListAttachments, ListPetitions, ReadPetition, ListSignals, ListInvestigations,
 }
 
 // Operated records that somebody set out to do an act. It stands before the act's effect

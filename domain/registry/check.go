@@ -17,6 +17,8 @@ const (
 	MaxCode  = 64   // bytes of a code
 	MaxYears = 150  // of a retention or an age
 	MaxQuota = 100_000_000
+	// MaxHidden is for how many days an investigation may hide accesses before it is renewed.
+	MaxHidden = 366
 )
 
 var (
@@ -330,6 +332,9 @@ func (c *checker) organisation(r Registry, o Organisation) {
 			}
 			if !slices.Contains(restrictionGrounds, b.DespiteRestriction) {
 				c.add(at, ErrBasis, "despiteRestriction")
+			}
+			if b.HidesForDays < 0 || b.HidesForDays > MaxHidden {
+				c.add(at, ErrBasis, "hidesForDays")
 			}
 		}
 		if len(reg.Types) == 0 {

@@ -82,6 +82,9 @@ type Basis struct {
 	// DespiteRestriction is the ground on which it lets the consumer read where processing is
 	// restricted (rule P-5); "" means that it does not.
 	DespiteRestriction RestrictionGround `json:"despiteRestriction,omitempty"`
+	// HidesForDays is for how many days at most, 1 to MaxHidden, the consumer may hide what it
+	// reads under an investigation, before it renews it (rule H-1); 0 means that it may not.
+	HidesForDays int `json:"hidesForDays,omitzero"`
 }
 
 // RestrictionGround is one of the grounds of GDPR art. 18(2) on which data whose processing
@@ -262,12 +265,14 @@ const (
 	ReasonLegalHold     ReasonKind = "legalHold"
 	ReasonRetention     ReasonKind = "retention"
 	ReasonRestriction   ReasonKind = "restriction"
+	ReasonInvestigation ReasonKind = "investigation"
 )
 
 // ReasonKinds lists every kind.
 var ReasonKinds = []ReasonKind{
 	ReasonUpdate, ReasonRevocation, ReasonSuspension, ReasonReinstatement, ReasonRefusal,
 	ReasonWithdrawal, ReasonMandateEnd, ReasonErasure, ReasonLegalHold, ReasonRetention, ReasonRestriction,
+	ReasonInvestigation,
 }
 
 // Reason is a reason that may be given; its code is unique within its kind.

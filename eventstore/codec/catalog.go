@@ -6,6 +6,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/consent"
 	"coffre/domain/document"
+	"coffre/domain/investigation"
 	"coffre/domain/mandate"
 	"coffre/domain/petition"
 	"coffre/domain/registry"
@@ -56,11 +57,14 @@ var Catalog = New(
 	Event[consent.Withdrawn]("consent.withdrawn/1"),
 
 	Upcast("access.authorized/1", authorizedV1.today),
-	Event[access.Authorized]("access.authorized/2"),
+	Upcast("access.authorized/2", authorizedV2.today),
+	Event[access.Authorized]("access.authorized/3"),
 	Event[access.Disclosed]("access.disclosed/1"),
-	Event[access.Told]("access.told/1"),
+	Upcast("access.told/1", toldV1.today),
+	Event[access.Told]("access.told/2"),
 	Event[access.Named]("access.named/1"),
-	Event[access.Refused]("access.refused/1"),
+	Upcast("access.refused/1", refusedV1.today),
+	Event[access.Refused]("access.refused/2"),
 
 	Event[petition.Disputed]("access.disputed/1"),
 	Event[petition.DisputeAnswered]("access.dispute-answered/1"),
@@ -76,9 +80,14 @@ var Catalog = New(
 	Event[release.Approved]("release.approved/1"),
 	Event[release.Completed]("release.completed/1"),
 
+	Event[investigation.Opened]("investigation.opened/1"),
+	Event[investigation.Renewed]("investigation.renewed/1"),
+	Event[investigation.Lifted]("investigation.lifted/1"),
+
 	Upcast("registry.published/1", publishedV1.today),
 	Upcast("registry.published/2", publishedV2.today),
-	Event[registry.Published]("registry.published/3"),
+	Upcast("registry.published/3", publishedV3.today),
+	Event[registry.Published]("registry.published/4"),
 
 	Upcast("audit.log-read/1", logReadV1.today),
 	Event[audit.LogRead]("audit.log-read/2"),

@@ -117,6 +117,27 @@ func (o authorizedV1) today() any {
 	}
 }
 
+// authorizedV2 is access.authorized before an access could stand under an investigation.
+type authorizedV2 access.Authorized
+
+func (o authorizedV2) today() any { return access.Authorized(o) }
+
+// toldV1 is access.told before what is told could stand under an investigation.
+type toldV1 access.Told
+
+func (o toldV1) today() any { return access.Told(o) }
+
+// refusedV1 is access.refused before what is refused could stand under an investigation.
+type refusedV1 access.Refused
+
+func (o refusedV1) today() any { return access.Refused(o) }
+
+// publishedV3 is registry.published before a basis could let accesses be hidden. Under it none
+// is.
+type publishedV3 registry.Published
+
+func (o publishedV3) today() any { return registry.Published(o) }
+
 // publishedV1 is registry.published before there were consent texts.
 type publishedV1 struct {
 	Version  domain.RegistryVersion `json:"version"`

@@ -81,6 +81,10 @@ var (
 		Name: "documentChanges", What: "updates and reinstatements of one document", Until: "a day after it was taken", Lasts: day, Retry: time.Hour,
 		Bounds: quotas.Bounds{Pair: quotas.Bound{Places: 200}, Caller: quotas.Bound{Places: 1_000_000}},
 	}
+	InvestigationActs = Budget{
+		Name: "investigationActs", What: "investigations that an organisation opens or renews", Until: "a day after it was taken", Lasts: day, Retry: time.Hour,
+		Bounds: quotas.Bounds{Caller: quotas.Bound{Places: 1000}},
+	}
 	Reports = Budget{
 		Name: "reports", What: "reports about a citizen that are being made", Until: "when it is made, or after a minute", Lasts: 2 * edge.MaxTime, Retry: 5 * time.Second,
 		Bounds: quotas.Bounds{Caller: quotas.Bound{Places: 1}, Person: quotas.Bound{Places: 2}, All: quotas.Bound{Places: 6}},
@@ -92,7 +96,7 @@ var (
 )
 
 // Budgets are all budgets.
-var Budgets = []*Budget{&CitizenActs, &OfficeActs, &Uploads, &ConsentRequests, &OpenMandates, &PersonActs, &OpenPetitions, &Statements, &IssuedDocuments, &DocumentChanges, &Reports, &Exports}
+var Budgets = []*Budget{&CitizenActs, &OfficeActs, &Uploads, &ConsentRequests, &OpenMandates, &PersonActs, &OpenPetitions, &Statements, &IssuedDocuments, &DocumentChanges, &InvestigationActs, &Reports, &Exports}
 
 // BudgetsOf lists the budgets in which the use case of an operation takes places, besides
 // the acts of the caller's role; Take refuses to take any other.
@@ -100,7 +104,8 @@ var BudgetsOf = map[string][]*Budget{
 	"issueDocument": {&IssuedDocuments}, "uploadAttachment": {&Uploads}, "requestConsent": {&ConsentRequests}, "grantMandate": {&OpenMandates, &Statements},
 	"reportDeath": {&Statements}, "correctDeath": {&Statements}, "replaceSsin": {&Statements},
 	"requestErasure": {&PersonActs}, "placeHold": {&PersonActs}, "restrictProcessing": {&PersonActs},
-	"makePetition":   {&OpenPetitions},
+	"makePetition":      {&OpenPetitions},
+	"openInvestigation": {&InvestigationActs}, "renewInvestigation": {&InvestigationActs},
 	"updateDocument": {&DocumentChanges}, "reinstateDocument": {&DocumentChanges},
 	"subjectAccessReport": {&Reports}, "createExport": {&Exports},
 }
@@ -207,6 +212,7 @@ func (rec *Recorder) Admit(_ context.Context, call *edge.Call) error {
 // something: no budget refuses them.
 var TakesBack = map[string]bool{
 	"withdrawConsent": true, "refuseConsentRequest": true, "endMandate": true, "revokeDocument": true, "suspendDocument": true,
+	"liftInvestigation": true,
 }
 
 // Room is what a place is taken for.

@@ -9,6 +9,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/consent"
 	"coffre/domain/document"
+	"coffre/domain/investigation"
 	"coffre/domain/mandate"
 	"coffre/domain/petition"
 	"coffre/domain/registry"
@@ -19,16 +20,17 @@ import (
 // Citizens, Documents and the others are deciders, one for each category of streams: a
 // decider folds the events of a stream into a state and appends what a command decides.
 var (
-	Citizens   = eventstore.Decider[citizen.State, citizen.Event]{Evolve: citizen.Evolve}
-	Documents  = eventstore.Decider[document.State, document.Event]{Evolve: document.Evolve}
-	Consents   = eventstore.Decider[consent.State, consent.Event]{Evolve: consent.Evolve}
-	Accesses   = eventstore.Decider[access.State, access.Event]{Evolve: access.Evolve}
-	Refusals   = eventstore.Decider[access.RefusalState, access.RefusalEvent]{Evolve: access.EvolveRefusals}
-	Mandates   = eventstore.Decider[mandate.State, mandate.Event]{Evolve: mandate.Evolve}
-	Registries = eventstore.Decider[registry.State, registry.Event]{Evolve: registry.Evolve}
-	Petitions  = eventstore.Decider[petition.State, petition.Event]{Evolve: petition.Evolve}
-	Releases   = eventstore.Decider[release.State, release.Event]{Evolve: release.Evolve}
-	Audits     = eventstore.Decider[audit.State, audit.Event]{Evolve: audit.Evolve}
+	Citizens       = eventstore.Decider[citizen.State, citizen.Event]{Evolve: citizen.Evolve}
+	Documents      = eventstore.Decider[document.State, document.Event]{Evolve: document.Evolve}
+	Consents       = eventstore.Decider[consent.State, consent.Event]{Evolve: consent.Evolve}
+	Accesses       = eventstore.Decider[access.State, access.Event]{Evolve: access.Evolve}
+	Refusals       = eventstore.Decider[access.RefusalState, access.RefusalEvent]{Evolve: access.EvolveRefusals}
+	Mandates       = eventstore.Decider[mandate.State, mandate.Event]{Evolve: mandate.Evolve}
+	Registries     = eventstore.Decider[registry.State, registry.Event]{Evolve: registry.Evolve}
+	Petitions      = eventstore.Decider[petition.State, petition.Event]{Evolve: petition.Evolve}
+	Releases       = eventstore.Decider[release.State, release.Event]{Evolve: release.Evolve}
+	Investigations = eventstore.Decider[investigation.State, investigation.Event]{Evolve: investigation.Evolve}
+	Audits         = eventstore.Decider[audit.State, audit.Event]{Evolve: audit.Evolve}
 )
 
 // CitizenStream returns the stream of the facts about one person.
@@ -62,6 +64,11 @@ func ReleaseStream(id domain.ReleaseID) eventstore.Stream {
 // PetitionStream returns the stream of the facts about one petition.
 func PetitionStream(id domain.PetitionID) eventstore.Stream {
 	return eventstore.Stream("petition-" + id.String())
+}
+
+// InvestigationStream returns the stream of the facts about one investigation.
+func InvestigationStream(id domain.InvestigationID) eventstore.Stream {
+	return eventstore.Stream("investigation-" + id.String())
 }
 
 // AccessStream returns the stream of one person and one month (UTC) that holds the

@@ -27,7 +27,7 @@ func TestEveryStreamHasANameOfTheContract(t *testing.T) {
 	form, _ := schema.Extensions["x-form"].(string)
 	for _, stream := range []eventstore.Stream{
 		"registry", acting.ProviderStream, acting.AuditStream(at), acting.CitizenStream(domain.CitizenID{UUID: id}), acting.DocumentStream(domain.DocumentID{UUID: id}),
-		acting.ConsentStream(domain.ConsentID{UUID: id}), acting.MandateStream(domain.MandateID{UUID: id}), acting.ReleaseStream(domain.ReleaseID{UUID: id}),
+		acting.ConsentStream(domain.ConsentID{UUID: id}), acting.MandateStream(domain.MandateID{UUID: id}), acting.ReleaseStream(domain.ReleaseID{UUID: id}), acting.PetitionStream(domain.PetitionID{UUID: id}), acting.InvestigationStream(domain.InvestigationID{UUID: id}),
 		acting.AccessStream(domain.CitizenID{UUID: id}, at), acting.UnknownStream(domain.AccessID{UUID: id}, at), acting.RefusalStream("0206731645", at),
 	} {
 		if !name.MatchString(string(stream)) {

@@ -48,7 +48,7 @@ func (v *Vault) GetAccessLog(ctx context.Context, r contract.GetAccessLogRequest
 	size := edge.PageSize(p.PageSize)
 	links := accessLogLinks(r.CitizenID, p)
 	page := contract.AccessLog{Self: links.At(p.After), Items: []contract.AccessLogItem{}, PageSize: size}
-	filter := accesslog.Filter{List: accesslog.List(p.List), Purpose: p.Purpose, From: p.From, Until: p.Until}
+	filter := accesslog.Filter{Now: in.At, List: accesslog.List(p.List), Purpose: p.Purpose, From: p.From, Until: p.Until}
 	if len(p.Organization) == 1 {
 		filter.Consumer = p.Organization[0]
 	}
@@ -153,7 +153,7 @@ func (v *Vault) accessCoverage(ctx context.Context, in acting.Intent, a disclosu
 	if c.CompleteSince, err = v.AccessLog.CompleteSince(ctx, lives); err != nil {
 		return c, err
 	}
-	filter := accesslog.Filter{From: new(in.At.AddDate(0, 0, -coverageDays))}
+	filter := accesslog.Filter{Now: in.At, From: new(in.At.AddDate(0, 0, -coverageDays))}
 	for cursor := int64(projections.Latest); ; {
 		groups, err := v.AccessLog.Groups(ctx, lives, filter, cursor, edge.MaxPage)
 		if err != nil {
@@ -217,7 +217,7 @@ func (t accessTeller) item(ctx context.Context, e *accesslog.Entry) (contract.Ac
 		Version: e.Version, Fields: e.Fields, Predicate: e.Predicate,
 		Purpose: e.Purpose, PurposeLabel: say.of(vocabulary.Purposes, string(e.Purpose)), Procedure: e.Procedure, ProcedureLabel: say.of(vocabulary.Procedures, string(e.Procedure)),
 		ConsentID: e.Consent, LegalBasis: e.LegalBasis, LegalBasisLabel: say.of(vocabulary.LegalBases, string(e.LegalBasis)), LegalArticle: say.article(e.LegalBasis), Deliberation: e.Deliberation,
-		Reason: e.Reason, Attempts: e.Attempt,
+		Reason: e.Reason, Attempts: e.Attempt, Hidden: say.hidden(e.Investigation, e.HiddenUntil, e.HiddenFor),
 	}
 	if e.Kind == accesslog.Refusal {
 		item.Kind, item.Attempts = contract.AccessKindDocument, e.Count

@@ -42,7 +42,7 @@ func (v *Vault) ListAccessGroups(ctx context.Context, r contract.ListAccessGroup
 	if err != nil {
 		return nil, err
 	}
-	filter := accesslog.Filter{List: accesslog.List(p.List), From: p.From, Until: p.Until}
+	filter := accesslog.Filter{Now: in.At, List: accesslog.List(p.List), From: p.From, Until: p.Until}
 	if len(p.Organization) == 1 {
 		filter.Consumer = p.Organization[0]
 	}
@@ -87,7 +87,8 @@ func accessGroup(in acting.Intent, a disclosure.Representation, whose domain.Cit
 		DocumentType: g.Type, Label: say.of(vocabulary.DocumentTypes, string(g.Type)), Categories: say.categories(g.Type), Fields: g.Fields, Predicate: g.Predicate,
 		Purpose: g.Purpose, PurposeLabel: say.of(vocabulary.Purposes, string(g.Purpose)), Procedure: g.Procedure, ProcedureLabel: say.of(vocabulary.Procedures, string(g.Procedure)),
 		ConsentID: g.Consent, LegalBasis: g.LegalBasis, LegalBasisLabel: say.of(vocabulary.LegalBases, string(g.LegalBasis)), LegalArticle: say.article(g.LegalBasis), Deliberation: g.Deliberation,
-		Count: g.Count, Days: g.Days, FirstAt: g.First, LastAt: g.Last,
+		Hidden: say.hidden(g.Investigation, g.HiddenUntil, g.HiddenFor),
+		Count:  g.Count, Days: g.Days, FirstAt: g.First, LastAt: g.Last,
 	}
 	if g.Kind == accesslog.Refusal {
 		one.Kind = contract.AccessKindDocument

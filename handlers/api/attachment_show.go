@@ -35,6 +35,9 @@ func (v *Vault) AccessAttachment(ctx context.Context, r contract.AccessAttachmen
 	if err := v.CheckRefusals(ctx, in); err != nil {
 		return nil, err
 	}
+	if err := checkInvestigation(r.Body.InvestigationID, r.Body.ConsentID); err != nil {
+		return nil, err
+	}
 	request := acting.RequestOf(in.Call, r.Params.IdempotencyKey)
 	begun, err := v.Begin(ctx, request)
 	if err != nil {
@@ -45,7 +48,7 @@ func (v *Vault) AccessAttachment(ctx context.Context, r contract.AccessAttachmen
 		Basis:    disclosure.Basis{Consent: b.ConsentID, LegalBasis: b.LegalBasis, Deliberation: b.Deliberation},
 		Document: r.DocumentID, Attachment: &r.AttachmentID,
 		Access:  domain.AccessID{UUID: requests.EventID(request.Owner, request.Operation, request.Key, 0)},
-		Purpose: b.Purpose, Procedure: b.Procedure, CaseReference: b.CaseReference, Seen: begun.Standing == requests.Repeat,
+		Purpose: b.Purpose, Procedure: b.Procedure, CaseReference: b.CaseReference, Investigation: b.InvestigationID, Seen: begun.Standing == requests.Repeat,
 	})
 	if begun.Standing != requests.Repeat {
 		if kept := v.settleRequestKey(begun.Claim, !d.Authorized.Access.IsZero(), err); kept != nil && err == nil {

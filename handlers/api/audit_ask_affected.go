@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -32,13 +33,16 @@ func (v *Vault) QueryAffectedPersons(ctx context.Context, r contract.QueryAffect
 		return nil, err
 	}
 	var after domain.CitizenID
-	known, first := int64(-1), p.After == ""
+	known, first, now := int64(-1), p.After == "", in.At
+	if body.AsOf != nil {
+		now = body.AsOf.UTC()
+	}
 	if !first {
-		place, err := v.PlaceFrom("queryAffectedPersons", p.After, 3)
+		place, err := v.PlaceFrom("queryAffectedPersons", p.After, 4)
 		if err != nil {
 			return nil, err
 		}
-		known = place[0]
+		known, now = place[0], time.UnixMicro(place[3]).UTC()
 		binary.BigEndian.PutUint64(after.UUID[:8], uint64(place[1]))
 		binary.BigEndian.PutUint64(after.UUID[8:], uint64(place[2]))
 	} else if body.AsOf != nil {
@@ -53,7 +57,7 @@ func (v *Vault) QueryAffectedPersons(ctx context.Context, r contract.QueryAffect
 	size := edge.PageSize(p.PageSize)
 	links := edge.LinksTo(contract.Base+"/affectedPersons/query").Number("pageSize", p.PageSize)
 	page := contract.AffectedPersons{Self: links.At(p.After), Items: []contract.AffectedPerson{}, PageSize: size}
-	a := accesslog.Affected{Type: body.DocumentType, Consumer: body.Consumer, From: body.From, Until: body.Until}
+	a := accesslog.Affected{Type: body.DocumentType, Consumer: body.Consumer, From: body.From, Until: body.Until, Now: now}
 	if first {
 		var err error
 		if known, page.Checkpoint, err = v.affectedEnd(ctx, known, body.AsOf != nil); err != nil {
@@ -74,7 +78,7 @@ func (v *Vault) QueryAffectedPersons(ctx context.Context, r contract.QueryAffect
 	if len(found) > size {
 		found = found[:size]
 		last := found[size-1].Citizen.UUID
-		page.Next, page.NextCursor = links.Next(v.Cursor("queryAffectedPersons", known, int64(binary.BigEndian.Uint64(last[:8])), int64(binary.BigEndian.Uint64(last[8:]))))
+		page.Next, page.NextCursor = links.Next(v.Cursor("queryAffectedPersons", known, int64(binary.BigEndian.Uint64(last[:8])), int64(binary.BigEndian.Uint64(last[8:])), now.UnixMicro()))
 	}
 	citizens := make([]domain.CitizenID, len(found))
 	for i, one := range found {

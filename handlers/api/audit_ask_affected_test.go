@@ -136,7 +136,7 @@ func TestAffectedPersonsIsRefused(t *testing.T) {
 		},
 		"asOfNotSettled": func(q *contract.AffectedPersonsQuery, _ *contract.QueryAffectedPersonsParams) { q.AsOf = new(q.Until) },
 		"unknownPosition": func(_ *contract.AffectedPersonsQuery, p *contract.QueryAffectedPersonsParams) {
-			p.After = tv.Cursor("queryConsentLog", 1, 2, 3)
+			p.After = tv.Cursor("queryConsentLog", 1, 2, 3, 4)
 		},
 	} {
 		changed, p := q, contract.QueryAffectedPersonsParams{}

@@ -148,6 +148,9 @@ func TestActsAreOnRecord(t *testing.T) {
 		{officer, audit.Operated{Act: audit.ReadRestriction, On: restricted.String(), Citizen: ana}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.GetRestriction(ctx, contract.GetRestrictionRequestObject{CitizenID: ana, RestrictionID: restricted})
 		}},
+		{officeCaller(domain.RoleAuditor), audit.Operated{Act: audit.ListInvestigations}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.ListInvestigations(ctx, contract.ListInvestigationsRequestObject{})
+		}},
 		{officer, audit.Operated{Act: audit.ListPetitions}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.ListPetitions(ctx, contract.ListPetitionsRequestObject{})
 		}},

@@ -416,7 +416,7 @@ func (v *Vault) reportAccesses(ctx context.Context, in acting.Intent, id domain.
 	// The report tells the citizen everything, also when an officer requests it.
 	a := disclosure.Representation{By: domain.Actor{Role: domain.RoleCitizen, Citizen: id}, Citizen: id}
 	tell := v.accessTeller(in, a)
-	for e, err := range v.AccessLog.Each(ctx, person.Lives, accesslog.Filter{}) {
+	for e, err := range v.AccessLog.Each(ctx, person.Lives, accesslog.Filter{Now: in.At}) {
 		if err != nil {
 			return err
 		}

@@ -41,10 +41,10 @@ func (v *Vault) ListConsentDocuments(ctx context.Context, r contract.ListConsent
 	reading.Purpose = f.Consent.Terms.Purpose
 	covered, err := v.coveredTypes(ctx, in, reading, f)
 	if err != nil {
-		return nil, v.QueueRefusal(in, reading.AsRefused(f), err)
+		return nil, v.QueueRefusal(in, reading.AsRefused(in, f), err)
 	}
 	if err := v.ClaimQuota(ctx, in, f.Citizen.ID); err != nil {
-		return nil, v.QueueRefusal(in, reading.AsRefused(f), err)
+		return nil, v.QueueRefusal(in, reading.AsRefused(in, f), err)
 	}
 	page := contract.ConsentDocuments{Items: []contract.ConsentDocument{}, PageSize: edge.PageSize(r.Params.PageSize)}
 	links := edge.LinksTo(path).Number("pageSize", r.Params.PageSize)
@@ -74,7 +74,7 @@ func (v *Vault) ListConsentDocuments(ctx context.Context, r contract.ListConsent
 		item, answer, err := v.readableDocument(ctx, in, one)
 		switch {
 		case err != nil:
-			return nil, v.QueueRefusal(in, one.AsRefused(f), err)
+			return nil, v.QueueRefusal(in, one.AsRefused(in, f), err)
 		case item == nil && answer.Presence != access.NotHeld:
 			leftOut[h.Type] = answer
 			continue
@@ -99,7 +99,7 @@ func (v *Vault) ListConsentDocuments(ctx context.Context, r contract.ListConsent
 		answers = append(answers, access.Answer{Type: covered[0], Presence: access.NotHeld})
 	}
 	if restricted {
-		if err := v.QueueRestricted(in, reading.AsRefused(f)); err != nil {
+		if err := v.QueueRestricted(in, reading.AsRefused(in, f)); err != nil {
 			return nil, err
 		}
 	}
@@ -182,7 +182,7 @@ func (v *Vault) readableDocument(ctx context.Context, in acting.Intent, r disclo
 // recordDocumentsTold records what a page tells (rule A-10), and judges the consent again for a
 // type that it covers.
 func (v *Vault) recordDocumentsTold(ctx context.Context, in acting.Intent, r disclosure.Reading, f disclosure.Findings, t domain.DocumentType, answers []access.Answer) (access.Authorized, error) {
-	told, err := v.RecordTold(ctx, in, r, f.Citizen.ID, answers)
+	told, err := v.RecordTold(ctx, in, r, f, f.Citizen.ID, answers)
 	if err != nil {
 		return access.Authorized{}, err
 	}

@@ -152,7 +152,7 @@ func (v *Vault) ListConsentDisclosures(ctx context.Context, r contract.ListConse
 	size := edge.PageSize(p.PageSize)
 	links := edge.LinksTo(contract.ConsentHref(c.Consent)+"/disclosures").Text("lang", string(p.Lang)).Number("pageSize", p.PageSize)
 	page := contract.AccessLog{Self: links.At(p.After), Items: []contract.AccessLogItem{}, PageSize: size}
-	entries, err := v.AccessLog.OfAll(ctx, person.Lives, projections.Latest, accesslog.Filter{Consent: &c.Consent}, before, size+1)
+	entries, err := v.AccessLog.OfAll(ctx, person.Lives, projections.Latest, accesslog.Filter{Now: in.At, Consent: &c.Consent}, before, size+1)
 	if err != nil {
 		return nil, err
 	}

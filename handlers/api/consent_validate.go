@@ -40,7 +40,7 @@ func (v *Vault) ValidateConsent(ctx context.Context, r contract.ValidateConsentR
 			answer.UsesLeft = &left
 		}
 	}
-	if err := v.QueueRefusal(in, reading.AsRefused(f), refusal); errors.Is(err, disclosure.ErrRefusalsWait) {
+	if err := v.QueueRefusal(in, reading.AsRefused(in, f), refusal); errors.Is(err, disclosure.ErrRefusalsWait) {
 		return nil, err
 	}
 	if refusal != nil {

@@ -22,6 +22,9 @@ func (v *Vault) AccessDocument(ctx context.Context, r contract.AccessDocumentReq
 	if err := v.CheckRefusals(ctx, in); err != nil {
 		return nil, err
 	}
+	if err := checkInvestigation(r.Body.InvestigationID, r.Body.ConsentID); err != nil {
+		return nil, err
+	}
 	request := acting.RequestOf(in.Call, r.Params.IdempotencyKey)
 	begun, err := v.Begin(ctx, request)
 	if err != nil {
@@ -32,7 +35,7 @@ func (v *Vault) AccessDocument(ctx context.Context, r contract.AccessDocumentReq
 		Basis:    disclosure.Basis{Consent: b.ConsentID, LegalBasis: b.LegalBasis, Deliberation: b.Deliberation},
 		Document: r.DocumentID, Access: domain.AccessID{UUID: requests.EventID(request.Owner, request.Operation, request.Key, 0)},
 		Purpose: b.Purpose, Procedure: b.Procedure, Fields: b.Fields, Predicate: registry.PredicateName(b.Predicate.Name),
-		CaseReference: b.CaseReference, Seen: begun.Standing == requests.Repeat,
+		CaseReference: b.CaseReference, Investigation: b.InvestigationID, Seen: begun.Standing == requests.Repeat,
 	})
 	if begun.Standing != requests.Repeat {
 		if kept := v.settleRequestKey(begun.Claim, !d.Authorized.Access.IsZero(), err); kept != nil && err == nil {

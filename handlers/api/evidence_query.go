@@ -47,6 +47,9 @@ func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceReque
 	if err := v.CheckRefusals(ctx, in); err != nil {
 		return nil, err
 	}
+	if err := checkInvestigation(b.InvestigationID, b.ConsentID); err != nil {
+		return nil, err
+	}
 	request := acting.RequestOf(in.Call, r.Params.IdempotencyKey)
 	begun, err := v.Begin(ctx, request)
 	if err != nil {
@@ -60,7 +63,7 @@ func (v *Vault) QueryEvidence(ctx context.Context, r contract.QueryEvidenceReque
 				Basis:        disclosure.Basis{Consent: b.ConsentID, LegalBasis: b.LegalBasis, Deliberation: b.Deliberation},
 				DocumentType: n.DocumentType, Access: domain.AccessID{UUID: requests.EventID(request.Owner, request.Operation, request.Key, i)},
 				Purpose: b.Purpose, Procedure: b.Procedure, Fields: n.Fields, Predicate: registry.PredicateName(n.Predicate.Name),
-				CaseReference: b.CaseReference, Seen: begun.Standing == requests.Repeat && !b.PresenceOnly,
+				CaseReference: b.CaseReference, Investigation: b.InvestigationID, Seen: begun.Standing == requests.Repeat && !b.PresenceOnly,
 			},
 		}
 	}
@@ -99,12 +102,12 @@ func (v *Vault) answerNeeds(ctx context.Context, in acting.Intent, b *contract.E
 		return access.Authorized{}, err
 	}
 	if err := v.ClaimQuota(ctx, in, v.quotaSubject(subject, b.SSIN, b.CitizenRef)); err != nil {
-		return access.Authorized{}, v.QueueRefusal(in, needs[0].AsRefused(disclosure.Findings{Citizen: acting.Person{ID: subject}}), err)
+		return access.Authorized{}, v.QueueRefusal(in, needs[0].AsRefused(in, disclosure.Findings{Citizen: acting.Person{ID: subject}, Investigation: f.Investigation}), err)
 	}
 	if err := v.selectDocuments(ctx, in, subject, f, needs); err != nil {
 		return access.Authorized{}, err
 	}
-	told, err := v.recordTold(ctx, in, subject, needs, b.PresenceOnly)
+	told, err := v.recordTold(ctx, in, subject, f, needs, b.PresenceOnly)
 	if err == nil && !b.PresenceOnly {
 		err = v.discloseNeeds(ctx, in, needs)
 		if err != nil && !told.Access.IsZero() {
@@ -117,7 +120,7 @@ func (v *Vault) answerNeeds(ctx context.Context, in acting.Intent, b *contract.E
 // recordTold records what the answer tells of documents of which nothing is opened (rule
 // A-10), and judges the basis again. It returns the zero access when every need discloses a
 // content. After an error an access that was recorded is recorded as withheld.
-func (v *Vault) recordTold(ctx context.Context, in acting.Intent, subject domain.CitizenID, needs []*need, presenceOnly bool) (access.Authorized, error) {
+func (v *Vault) recordTold(ctx context.Context, in acting.Intent, subject domain.CitizenID, f disclosure.Findings, needs []*need, presenceOnly bool) (access.Authorized, error) {
 	var answers []access.Answer
 	for _, n := range needs {
 		if presenceOnly || n.item.Outcome != contract.EvidenceOutcomeHeld {
@@ -127,7 +130,7 @@ func (v *Vault) recordTold(ctx context.Context, in acting.Intent, subject domain
 	if len(answers) == 0 {
 		return access.Authorized{}, nil
 	}
-	told, err := v.RecordTold(ctx, in, needs[0].Reading, subject, answers)
+	told, err := v.RecordTold(ctx, in, needs[0].Reading, f, subject, answers)
 	if err != nil {
 		return access.Authorized{}, err
 	}
@@ -168,14 +171,14 @@ func (v *Vault) evidenceBasis(ctx context.Context, in acting.Intent, subject dom
 	}
 	for _, n := range needs {
 		if err := n.CheckBasis(in, f); err != nil {
-			if queued := v.QueueRefusal(in, n.AsRefused(f), err); errors.Is(queued, disclosure.ErrRefusalsWait) {
+			if queued := v.QueueRefusal(in, n.AsRefused(in, f), err); errors.Is(queued, disclosure.ErrRefusalsWait) {
 				return f, queued
 			}
 			return f, v.explainRefusal(ctx, in, subject, needs, f, err)
 		}
 	}
 	if err := v.CheckGiver(ctx, f.Consent); err != nil {
-		return f, v.QueueRefusal(in, needs[0].AsRefused(f), err)
+		return f, v.QueueRefusal(in, needs[0].AsRefused(in, f), err)
 	}
 	return f, nil
 }
@@ -215,17 +218,17 @@ func (v *Vault) selectDocuments(ctx context.Context, in acting.Intent, subject d
 		open, restricted := withoutRestricted(in, n.Reading, f, held)
 		late, err := v.selectDocument(ctx, in, n, open, after, used)
 		if err == nil && (restricted || late) {
-			err = v.QueueRestricted(in, n.AsRefused(f))
+			err = v.QueueRestricted(in, n.AsRefused(in, f))
 		}
 		if err != nil {
-			return v.QueueRefusal(in, n.AsRefused(n.findings), err)
+			return v.QueueRefusal(in, n.AsRefused(in, n.findings), err)
 		}
 		if n.item.Outcome != contract.EvidenceOutcomeHeld || n.Consent == nil {
 			continue
 		}
 		events, err := n.Use(in, n.findings).Decide(n.findings.Consent)
 		if err != nil {
-			return v.QueueRefusal(in, n.AsRefused(n.findings), err)
+			return v.QueueRefusal(in, n.AsRefused(in, n.findings), err)
 		}
 		after, used = n.findings.Consent, true
 		for _, e := range events {
@@ -328,7 +331,7 @@ func (v *Vault) discloseNeeds(ctx context.Context, in acting.Intent, needs []*ne
 		}
 		got, err := v.Authorize(ctx, in, n.Reading, n.findings)
 		if err != nil {
-			return v.withholdRest(ctx, in, needs, v.QueueRefusal(in, n.AsRefused(n.findings), err))
+			return v.withholdRest(ctx, in, needs, v.QueueRefusal(in, n.AsRefused(in, n.findings), err))
 		}
 		n.disclosed = got
 	}

@@ -54,7 +54,7 @@ func (v *Vault) FindUsage(ctx context.Context, r contract.FindUsageRequestObject
 	if err != nil {
 		return nil, err
 	}
-	filter := accesslog.Filter{From: p.PeriodStart, Until: p.PeriodEnd}
+	filter := accesslog.Filter{Now: in.At, From: p.PeriodStart, Until: p.PeriodEnd}
 	for e, err := range v.AccessLog.Each(ctx, lives, filter) {
 		switch {
 		case err != nil:

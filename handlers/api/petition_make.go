@@ -107,7 +107,7 @@ func (v *Vault) petitionOf(ctx context.Context, in acting.Intent, person acting.
 	restrict := b.Restrict != nil && *b.Restrict
 	switch {
 	case b.EntryID != nil:
-		e, err := v.accessEntry(ctx, person.Lives, *b.EntryID)
+		e, err := v.accessEntry(ctx, in, person.Lives, *b.EntryID)
 		switch {
 		case err != nil:
 			return id, nil, err
@@ -128,15 +128,15 @@ func (v *Vault) petitionOf(ctx context.Context, in acting.Intent, person acting.
 	if err := acting.CheckWords(in.OrganisationAt("organization", b.Organization), in.PurposeAt("purpose", b.Purpose)); err != nil {
 		return id, nil, err
 	}
-	err := v.checkRead(ctx, person.Lives, b.Organization, b.Purpose)
+	err := v.checkRead(ctx, in, person.Lives, b.Organization, b.Purpose)
 	return id, petition.Request{
 		Petition: id, Citizen: person.ID, Kind: petition.Objection, Organisation: b.Organization, Purpose: b.Purpose, Restrict: restrict, Text: b.Text, By: in.Actor, At: in.At,
 	}, err
 }
 
 // accessEntry returns an entry of the access log of a person.
-func (v *Vault) accessEntry(ctx context.Context, lives []domain.CitizenID, id domain.EntryID) (accesslog.Entry, error) {
-	found, err := v.AccessLog.OfAll(ctx, lives, projections.Latest, accesslog.Filter{Entry: &id}, projections.Latest, 1)
+func (v *Vault) accessEntry(ctx context.Context, in acting.Intent, lives []domain.CitizenID, id domain.EntryID) (accesslog.Entry, error) {
+	found, err := v.AccessLog.OfAll(ctx, lives, projections.Latest, accesslog.Filter{Now: in.At, Entry: &id}, projections.Latest, 1)
 	if err == nil && len(found) == 0 {
 		err = errNoEntry
 	}
@@ -158,9 +158,9 @@ func answersFor(e *accesslog.Entry) domain.Organisation {
 
 // checkRead refuses an objection to an organisation that read nothing of a person for a
 // purpose: it must not learn that the vault knows them.
-func (v *Vault) checkRead(ctx context.Context, lives []domain.CitizenID, o domain.Organisation, p domain.Purpose) error {
+func (v *Vault) checkRead(ctx context.Context, in acting.Intent, lives []domain.CitizenID, o domain.Organisation, p domain.Purpose) error {
 	for _, list := range []accesslog.List{accesslog.Accesses, accesslog.Told} {
-		found, err := v.AccessLog.OfAll(ctx, lives, projections.Latest, accesslog.Filter{List: list, Consumer: o, Purpose: p}, projections.Latest, 1)
+		found, err := v.AccessLog.OfAll(ctx, lives, projections.Latest, accesslog.Filter{Now: in.At, List: list, Consumer: o, Purpose: p}, projections.Latest, 1)
 		if err != nil || len(found) > 0 {
 			return err
 		}

@@ -61,7 +61,7 @@ func callerItem(words *vocabulary.View, number domain.Organisation) contract.Reg
 	for _, r := range words.Registrations(number) {
 		one := contract.RegistryRegistration{Purpose: r.Purpose, DocumentTypes: r.Types, Procedures: r.Procedures, Consent: r.Consent}
 		for _, b := range r.Bases {
-			one.Bases = append(one.Bases, contract.RegistryBasis{LegalBasis: b.LegalBasis, Deliberation: b.Deliberation})
+			one.Bases = append(one.Bases, contract.RegistryBasis{LegalBasis: b.LegalBasis, Deliberation: b.Deliberation, HidesForDays: b.HidesForDays})
 		}
 		item.Registrations = append(item.Registrations, one)
 	}

@@ -9,6 +9,7 @@ import (
 // there.
 const (
 	oneOfAChoice = "one of a choice, which needs another member in its place"
+	showsAll     = "nothing is hidden from the citizen"
 	saysLess     = "the request says less, and allows no more for that"
 	allowsMore   = "absence is the widest there is; every value narrows it"
 	meansNone    = "absence is the empty list, which may be sent as well"
@@ -23,6 +24,7 @@ const (
 var absences = map[string]string{
 	"AccessRequest.caseReference": saysLess, "AccessRequest.consentId": oneOfAChoice, "AccessRequest.deliberation": oneOfAChoice, "AccessRequest.fields": allowsMore,
 	"AccessRequest.legalBasis": oneOfAChoice, "AccessRequest.predicate": allowsMore, "AccessRequest.procedure": saysLess,
+	"AccessRequest.investigationId": showsAll, "AttachmentAccessRequest.investigationId": showsAll, "EvidenceQuery.investigationId": showsAll,
 	"AttachmentAccessRequest.caseReference": saysLess, "AttachmentAccessRequest.consentId": oneOfAChoice, "AttachmentAccessRequest.deliberation": oneOfAChoice,
 	"AttachmentAccessRequest.legalBasis": oneOfAChoice, "AttachmentAccessRequest.procedure": saysLess,
 	"CitizenGet.ssin": theCaller, "CitizenGet.purpose": saysLess, "CitizenGet.procedure": saysLess, "CitizenGet.caseReference": saysLess,

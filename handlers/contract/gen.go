@@ -663,6 +663,24 @@ func (e IdentityProviderReason) Valid() bool {
 	}
 }
 
+// Defines values for InvestigationState.
+const (
+	InvestigationStateLifted InvestigationState = "lifted"
+	InvestigationStateOpen   InvestigationState = "open"
+)
+
+// Valid indicates whether the value is a known member of the InvestigationState enum.
+func (e InvestigationState) Valid() bool {
+	switch e {
+	case InvestigationStateLifted:
+		return true
+	case InvestigationStateOpen:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for IssueLocation.
 const (
 	IssueLocationBody   IssueLocation = "body"
@@ -930,6 +948,7 @@ func (e ProjectionState) Valid() bool {
 // Defines values for ReasonKind.
 const (
 	ReasonKindErasure       ReasonKind = "erasure"
+	ReasonKindInvestigation ReasonKind = "investigation"
 	ReasonKindLegalHold     ReasonKind = "legalHold"
 	ReasonKindMandateEnd    ReasonKind = "mandateEnd"
 	ReasonKindRefusal       ReasonKind = "refusal"
@@ -946,6 +965,8 @@ const (
 func (e ReasonKind) Valid() bool {
 	switch e {
 	case ReasonKindErasure:
+		return true
+	case ReasonKindInvestigation:
 		return true
 	case ReasonKindLegalHold:
 		return true
@@ -1304,6 +1325,8 @@ type AccessAnswer struct {
 }
 
 // AccessCoverage since when everything about the citizen is in the log, and what the last 30 days have.
+// What the law lets an investigation hide is shown, and counted, when the investigation is
+// over; whether there is any is told to nobody.
 type AccessCoverage struct {
 	// Accesses 0: nobody opened anything in these days
 	Accesses int `json:"accesses"`
@@ -1345,6 +1368,9 @@ type AccessGroup struct {
 	DocumentType DocumentTypeCode `json:"documentType,omitempty,omitzero"`
 	Fields       []FieldName      `json:"fields,omitempty,omitzero"`
 	FirstAt      time.Time        `json:"firstAt"`
+
+	// Hidden what stood under an investigation, which is over
+	Hidden HiddenAccess `json:"hidden,omitempty,omitzero"`
 
 	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
@@ -1435,6 +1461,8 @@ type AccessList string
 // AccessLog defines model for AccessLog.
 type AccessLog struct {
 	// Coverage since when everything about the citizen is in the log, and what the last 30 days have.
+	// What the law lets an investigation hide is shown, and counted, when the investigation is
+	// over; whether there is any is told to nobody.
 	Coverage AccessCoverage `json:"coverage,omitempty,omitzero"`
 
 	// InLog where `accessId` asks for one access, the proof of each item; absent until a checkpoint covers them
@@ -1493,6 +1521,9 @@ type AccessLogItem struct {
 	// EntryID of an entry of an access log
 	EntryID AccessEntryID `json:"entryId,omitempty,omitzero"`
 	Fields  []FieldName   `json:"fields,omitempty,omitzero"`
+
+	// Hidden what stood under an investigation, which is over
+	Hidden HiddenAccess `json:"hidden,omitempty,omitzero"`
 
 	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
@@ -1584,7 +1615,8 @@ type AccessRequest struct {
 	Deliberation Deliberation `json:"deliberation,omitempty,omitzero"`
 
 	// Fields only these, within what the basis covers
-	Fields []FieldName `json:"fields,omitempty,omitzero"`
+	Fields          []FieldName      `json:"fields,omitempty,omitzero"`
+	InvestigationID *InvestigationID `json:"investigationId,omitempty"`
 
 	// LegalBasis a ground of GDPR art. 6, as a code of the registry
 	//
@@ -1720,7 +1752,8 @@ type AttachmentAccessRequest struct {
 	// Deliberation the number under which an authorisation was published
 	//
 	// Example: EX-26/010
-	Deliberation Deliberation `json:"deliberation,omitempty,omitzero"`
+	Deliberation    Deliberation     `json:"deliberation,omitempty,omitzero"`
+	InvestigationID *InvestigationID `json:"investigationId,omitempty"`
 
 	// LegalBasis a ground of GDPR art. 6, as a code of the registry
 	//
@@ -2936,7 +2969,8 @@ type EvidenceQuery struct {
 	// Deliberation the number under which an authorisation was published
 	//
 	// Example: EX-26/010
-	Deliberation Deliberation `json:"deliberation,omitempty,omitzero"`
+	Deliberation    Deliberation     `json:"deliberation,omitempty,omitzero"`
+	InvestigationID *InvestigationID `json:"investigationId,omitempty"`
 
 	// LegalBasis a ground of GDPR art. 6, as a code of the registry
 	//
@@ -3167,6 +3201,18 @@ type HeldDocuments struct {
 	Self Href `json:"self"`
 }
 
+// HiddenAccess what stood under an investigation, which is over
+type HiddenAccess struct {
+	InvestigationID InvestigationID `json:"investigationId"`
+
+	// Reason Example: issuedInError
+	Reason      ReasonCode `json:"reason"`
+	ReasonLabel string     `json:"reasonLabel,omitempty,omitzero"`
+
+	// Until when it was lifted or ended
+	Until time.Time `json:"until"`
+}
+
 // Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 //
 // Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
@@ -3268,6 +3314,104 @@ type InputValidationIssue struct {
 	Name  string `json:"name"`
 	Title string `json:"title"`
 	Type  string `json:"type"`
+}
+
+// Investigation defines model for Investigation.
+type Investigation struct {
+	// Citizens how many persons they are about
+	Citizens *int `json:"citizens,omitempty"`
+
+	// Deliberation the number under which an authorisation was published
+	//
+	// Example: EX-26/010
+	Deliberation Deliberation `json:"deliberation"`
+
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href            Href            `json:"href"`
+	InvestigationID InvestigationID `json:"investigationId"`
+
+	// LegalBasis a ground of GDPR art. 6, as a code of the registry
+	//
+	// Example: publicTask
+	LegalBasis LegalBasis `json:"legalBasis"`
+	LiftedAt   time.Time  `json:"liftedAt,omitempty,omitzero"`
+	OpenedAt   time.Time  `json:"openedAt"`
+
+	// Organization number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	Organization     EnterpriseNumber `json:"organization"`
+	OrganizationName string           `json:"organizationName,omitempty,omitzero"`
+
+	// Purpose Example: schoolAllowance
+	Purpose      Purpose `json:"purpose"`
+	PurposeLabel string  `json:"purposeLabel,omitempty,omitzero"`
+
+	// Reason Example: issuedInError
+	Reason      ReasonCode `json:"reason"`
+	ReasonLabel string     `json:"reasonLabel,omitempty,omitzero"`
+
+	// Records accesses, answers and refusals that stand under it
+	Records *int `json:"records,omitempty"`
+
+	// State open: what stands under it is hidden; lifted: it was lifted, or ended
+	State InvestigationState `json:"state"`
+	Until time.Time          `json:"until"`
+}
+
+// InvestigationID defines model for InvestigationId.
+type InvestigationID = domain.InvestigationID
+
+// InvestigationOpen Example: {"deliberation":"EX-26/012","legalBasis":"publicTask","purpose":"schoolAllowance","reason":"allowanceFraud","until":"2026-06-01T00:00:00Z"}
+type InvestigationOpen struct {
+	// Deliberation the number under which an authorisation was published
+	//
+	// Example: EX-26/010
+	Deliberation Deliberation `json:"deliberation"`
+
+	// LegalBasis a ground of GDPR art. 6, as a code of the registry
+	//
+	// Example: publicTask
+	LegalBasis LegalBasis `json:"legalBasis"`
+
+	// Purpose Example: schoolAllowance
+	Purpose Purpose `json:"purpose"`
+
+	// Reason Example: issuedInError
+	Reason ReasonCode `json:"reason"`
+
+	// Until when it ends unless it is renewed
+	Until time.Time `json:"until"`
+}
+
+// InvestigationRenew Example: {"until":"2026-08-01T00:00:00Z"}
+type InvestigationRenew struct {
+	// Until when it ends unless it is renewed again
+	Until time.Time `json:"until"`
+}
+
+// InvestigationState open: what stands under it is hidden; lifted: it was lifted, or ended
+type InvestigationState string
+
+// Investigations defines model for Investigations.
+type Investigations struct {
+	Items []Investigation `json:"items"`
+
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Next Href `json:"next,omitempty,omitzero"`
+
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
 }
 
 // IssueLocation defines model for IssueLocation.
@@ -4029,6 +4173,9 @@ type RegistryBasis struct {
 	//
 	// Example: EX-26/010
 	Deliberation Deliberation `json:"deliberation"`
+
+	// HidesForDays for how many days at most an investigation under it hides accesses before it is renewed
+	HidesForDays int `json:"hidesForDays,omitempty,omitzero"`
 
 	// LegalBasis a ground of GDPR art. 6, as a code of the registry
 	//
@@ -5670,6 +5817,45 @@ type ConfirmIdentityProviderParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// ListInvestigationsParams defines parameters for ListInvestigations.
+type ListInvestigationsParams struct {
+	// InvestigationID only this one
+	InvestigationID *InvestigationID `form:"investigationId,omitempty" json:"investigationId,omitempty"`
+
+	// State only in this state
+	State InvestigationState `form:"state,omitempty" json:"state,omitempty,omitzero"`
+
+	// Lang the language of labels; else Accept-Language decides, else nl
+	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
+
+	// After the `nextCursor` of the page before
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// PageSize how many at most
+	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
+
+	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
+	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
+}
+
+// OpenInvestigationParams defines parameters for OpenInvestigation.
+type OpenInvestigationParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// LiftInvestigationParams defines parameters for LiftInvestigation.
+type LiftInvestigationParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RenewInvestigationParams defines parameters for RenewInvestigation.
+type RenewInvestigationParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // RetireKeysParams defines parameters for RetireKeys.
 type RetireKeysParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
@@ -6038,6 +6224,12 @@ type CreateExportJSONRequestBody = ExportCreate
 // ProposeIdentityProviderJSONRequestBody defines body for ProposeIdentityProvider for application/json ContentType.
 type ProposeIdentityProviderJSONRequestBody = IdentityProviderPropose
 
+// OpenInvestigationJSONRequestBody defines body for OpenInvestigation for application/json ContentType.
+type OpenInvestigationJSONRequestBody = InvestigationOpen
+
+// RenewInvestigationJSONRequestBody defines body for RenewInvestigation for application/json ContentType.
+type RenewInvestigationJSONRequestBody = InvestigationRenew
+
 // GrantMandateJSONRequestBody defines body for GrantMandate for application/json ContentType.
 type GrantMandateJSONRequestBody = MandateGrant
 
@@ -6274,6 +6466,18 @@ type ServerInterface interface {
 	// ConfirmIdentityProvider Confirm a provider that was recovered
 	// (POST /identityProvider/confirm)
 	ConfirmIdentityProvider(w http.ResponseWriter, r *http.Request, params ConfirmIdentityProviderParams)
+	// ListInvestigations Investigations that hide accesses, or did, oldest first
+	// (GET /investigations)
+	ListInvestigations(w http.ResponseWriter, r *http.Request, params ListInvestigationsParams)
+	// OpenInvestigation Open an investigation, whose accesses the citizen sees when it is over
+	// (POST /investigations)
+	OpenInvestigation(w http.ResponseWriter, r *http.Request, params OpenInvestigationParams)
+	// LiftInvestigation End an investigation and show what it hid
+	// (POST /investigations/{investigationId}/lift)
+	LiftInvestigation(w http.ResponseWriter, r *http.Request, investigationID InvestigationID, params LiftInvestigationParams)
+	// RenewInvestigation Let an investigation end later
+	// (POST /investigations/{investigationId}/renew)
+	RenewInvestigation(w http.ResponseWriter, r *http.Request, investigationID InvestigationID, params RenewInvestigationParams)
 	// GetKeys The state of the keys; never a key
 	// (GET /keys)
 	GetKeys(w http.ResponseWriter, r *http.Request)
@@ -10760,6 +10964,265 @@ func (siw *ServerInterfaceWrapper) ConfirmIdentityProvider(w http.ResponseWriter
 	handler.ServeHTTP(w, r)
 }
 
+// ListInvestigations operation middleware
+func (siw *ServerInterfaceWrapper) ListInvestigations(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListInvestigationsParams
+
+	// ------------- Optional query parameter "investigationId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "investigationId", r.URL.Query(), &params.InvestigationID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "investigationId"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "investigationId", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", r.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "lang"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "lang", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pageSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pageSize", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Coffre-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Coffre-Min-Position")]; found {
+		var CoffreMinPosition CoffreMinPosition
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Coffre-Min-Position", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Coffre-Min-Position", valueList[0], &CoffreMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Coffre-Min-Position", Err: err})
+			return
+		}
+
+		params.CoffreMinPosition = CoffreMinPosition
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListInvestigations(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// OpenInvestigation operation middleware
+func (siw *ServerInterfaceWrapper) OpenInvestigation(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params OpenInvestigationParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.OpenInvestigation(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// LiftInvestigation operation middleware
+func (siw *ServerInterfaceWrapper) LiftInvestigation(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "investigationId" -------------
+	var investigationID InvestigationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "investigationId", r.PathValue("investigationId"), &investigationID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "investigationId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params LiftInvestigationParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.LiftInvestigation(w, r, investigationID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RenewInvestigation operation middleware
+func (siw *ServerInterfaceWrapper) RenewInvestigation(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "investigationId" -------------
+	var investigationID InvestigationID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "investigationId", r.PathValue("investigationId"), &investigationID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "investigationId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RenewInvestigationParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RenewInvestigation(w, r, investigationID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetKeys operation middleware
 func (siw *ServerInterfaceWrapper) GetKeys(w http.ResponseWriter, r *http.Request) {
 
@@ -12766,6 +13229,10 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/identityProvider/changes", wrapper.ProposeIdentityProvider)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/identityProvider/changes/{changeId}/approve", wrapper.ApproveIdentityProvider)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/identityProvider/confirm", wrapper.ConfirmIdentityProvider)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/investigations", wrapper.ListInvestigations)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/investigations", wrapper.OpenInvestigation)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/investigations/{investigationId}/lift", wrapper.LiftInvestigation)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/investigations/{investigationId}/renew", wrapper.RenewInvestigation)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/keys", wrapper.GetKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/retire", wrapper.RetireKeys)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/keys/rotate", wrapper.RotateKeys)
@@ -16616,6 +17083,176 @@ func (response ConfirmIdentityProviderdefaultApplicationProblemPlusJSONResponse)
 	return err
 }
 
+type ListInvestigationsRequestObject struct {
+	Params ListInvestigationsParams
+}
+
+type ListInvestigationsResponseObject interface {
+	VisitListInvestigationsResponse(w http.ResponseWriter) error
+}
+
+type ListInvestigations200JSONResponse Investigations
+
+func (response ListInvestigations200JSONResponse) VisitListInvestigationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListInvestigationsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListInvestigationsdefaultApplicationProblemPlusJSONResponse) VisitListInvestigationsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenInvestigationRequestObject struct {
+	Params OpenInvestigationParams
+	Body   *OpenInvestigationJSONRequestBody
+}
+
+type OpenInvestigationResponseObject interface {
+	VisitOpenInvestigationResponse(w http.ResponseWriter) error
+}
+
+type OpenInvestigation201ResponseHeaders struct {
+	CoffrePosition PositionToken
+	Location       string
+}
+
+type OpenInvestigation201JSONResponse struct {
+	Body    Investigation
+	Headers OpenInvestigation201ResponseHeaders
+}
+
+func (response OpenInvestigation201JSONResponse) VisitOpenInvestigationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type OpenInvestigationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response OpenInvestigationdefaultApplicationProblemPlusJSONResponse) VisitOpenInvestigationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type LiftInvestigationRequestObject struct {
+	InvestigationID InvestigationID `json:"investigationId"`
+	Params          LiftInvestigationParams
+}
+
+type LiftInvestigationResponseObject interface {
+	VisitLiftInvestigationResponse(w http.ResponseWriter) error
+}
+
+type LiftInvestigation204ResponseHeaders struct {
+	CoffrePosition PositionToken
+}
+
+type LiftInvestigation204Response struct {
+	Headers LiftInvestigation204ResponseHeaders
+}
+
+func (response LiftInvestigation204Response) VisitLiftInvestigationResponse(w http.ResponseWriter) error {
+	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.WriteHeader(204)
+	return nil
+}
+
+type LiftInvestigationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response LiftInvestigationdefaultApplicationProblemPlusJSONResponse) VisitLiftInvestigationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RenewInvestigationRequestObject struct {
+	InvestigationID InvestigationID `json:"investigationId"`
+	Params          RenewInvestigationParams
+	Body            *RenewInvestigationJSONRequestBody
+}
+
+type RenewInvestigationResponseObject interface {
+	VisitRenewInvestigationResponse(w http.ResponseWriter) error
+}
+
+type RenewInvestigation204ResponseHeaders struct {
+	CoffrePosition PositionToken
+}
+
+type RenewInvestigation204Response struct {
+	Headers RenewInvestigation204ResponseHeaders
+}
+
+func (response RenewInvestigation204Response) VisitRenewInvestigationResponse(w http.ResponseWriter) error {
+	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.WriteHeader(204)
+	return nil
+}
+
+type RenewInvestigationdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RenewInvestigationdefaultApplicationProblemPlusJSONResponse) VisitRenewInvestigationResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetKeysRequestObject struct {
 }
 
@@ -18326,6 +18963,18 @@ type StrictServerInterface interface {
 	// ConfirmIdentityProvider Confirm a provider that was recovered
 	// (POST /identityProvider/confirm)
 	ConfirmIdentityProvider(ctx context.Context, request ConfirmIdentityProviderRequestObject) (ConfirmIdentityProviderResponseObject, error)
+	// ListInvestigations Investigations that hide accesses, or did, oldest first
+	// (GET /investigations)
+	ListInvestigations(ctx context.Context, request ListInvestigationsRequestObject) (ListInvestigationsResponseObject, error)
+	// OpenInvestigation Open an investigation, whose accesses the citizen sees when it is over
+	// (POST /investigations)
+	OpenInvestigation(ctx context.Context, request OpenInvestigationRequestObject) (OpenInvestigationResponseObject, error)
+	// LiftInvestigation End an investigation and show what it hid
+	// (POST /investigations/{investigationId}/lift)
+	LiftInvestigation(ctx context.Context, request LiftInvestigationRequestObject) (LiftInvestigationResponseObject, error)
+	// RenewInvestigation Let an investigation end later
+	// (POST /investigations/{investigationId}/renew)
+	RenewInvestigation(ctx context.Context, request RenewInvestigationRequestObject) (RenewInvestigationResponseObject, error)
 	// GetKeys The state of the keys; never a key
 	// (GET /keys)
 	GetKeys(ctx context.Context, request GetKeysRequestObject) (GetKeysResponseObject, error)
@@ -20583,6 +21232,126 @@ func (sh *strictHandler) ConfirmIdentityProvider(w http.ResponseWriter, r *http.
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ConfirmIdentityProviderResponseObject); ok {
 		if err := validResponse.VisitConfirmIdentityProviderResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListInvestigations operation middleware
+func (sh *strictHandler) ListInvestigations(w http.ResponseWriter, r *http.Request, params ListInvestigationsParams) {
+	var request ListInvestigationsRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListInvestigations(ctx, request.(ListInvestigationsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListInvestigations")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListInvestigationsResponseObject); ok {
+		if err := validResponse.VisitListInvestigationsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// OpenInvestigation operation middleware
+func (sh *strictHandler) OpenInvestigation(w http.ResponseWriter, r *http.Request, params OpenInvestigationParams) {
+	var request OpenInvestigationRequestObject
+
+	request.Params = params
+
+	var body OpenInvestigationJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.OpenInvestigation(ctx, request.(OpenInvestigationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "OpenInvestigation")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(OpenInvestigationResponseObject); ok {
+		if err := validResponse.VisitOpenInvestigationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// LiftInvestigation operation middleware
+func (sh *strictHandler) LiftInvestigation(w http.ResponseWriter, r *http.Request, investigationID InvestigationID, params LiftInvestigationParams) {
+	var request LiftInvestigationRequestObject
+
+	request.InvestigationID = investigationID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.LiftInvestigation(ctx, request.(LiftInvestigationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "LiftInvestigation")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(LiftInvestigationResponseObject); ok {
+		if err := validResponse.VisitLiftInvestigationResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RenewInvestigation operation middleware
+func (sh *strictHandler) RenewInvestigation(w http.ResponseWriter, r *http.Request, investigationID InvestigationID, params RenewInvestigationParams) {
+	var request RenewInvestigationRequestObject
+
+	request.InvestigationID = investigationID
+	request.Params = params
+
+	var body RenewInvestigationJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RenewInvestigation(ctx, request.(RenewInvestigationRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RenewInvestigation")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RenewInvestigationResponseObject); ok {
+		if err := validResponse.VisitRenewInvestigationResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -76,6 +76,11 @@ func PreferencesHref(c domain.CitizenID) Href {
 // PetitionHref returns the link to a petition.
 func PetitionHref(id domain.PetitionID) Href { return Base + "/petitions/" + id.String() }
 
+// InvestigationHref is the address of an investigation: the list that holds it alone.
+func InvestigationHref(id domain.InvestigationID) Href {
+	return fmt.Sprintf("%s/investigations?investigationId=%s", Base, id)
+}
+
 // AccessGroupsHref returns the link to a citizen's access log with what repeats grouped.
 func AccessGroupsHref(whose domain.CitizenID) Href {
 	return Base + "/citizens/" + whose.String() + "/accessLog/groups"

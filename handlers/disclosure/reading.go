@@ -14,6 +14,7 @@ import (
 	"coffre/domain/access"
 	"coffre/domain/consent"
 	"coffre/domain/document"
+	"coffre/domain/investigation"
 	"coffre/domain/registry"
 	"coffre/eventstore"
 	"coffre/handlers/acting"
@@ -45,6 +46,8 @@ type Reading struct {
 	Predicate     registry.PredicateName
 	Attachment    *domain.AttachmentID // one file, and nothing else; nil: the document
 	CaseReference string
+	// Investigation is the one under which the consumer reads by law (rule H-4); nil for none.
+	Investigation *domain.InvestigationID
 	Seen          bool // the request's key was used before (rule A-8)
 }
 
@@ -53,6 +56,8 @@ type Findings struct {
 	Document LoadedDocument
 	Consent  consent.State
 	Citizen  acting.Person
+	// Investigation is the one that the reading names; the zero state where there is none.
+	Investigation investigation.State
 
 	read LoadedDocument // the document as its stream tells it, whoever's it is
 }
@@ -172,6 +177,11 @@ func (dis *Discloser) loadFindingsSince(ctx context.Context, r Reading, before L
 		}
 		whose = f.Consent.Citizen
 	}
+	if r.Investigation != nil {
+		if f.Investigation, _, err = acting.Investigations.Load(ctx, dis.Log, acting.InvestigationStream(*r.Investigation)); err != nil {
+			return Findings{}, err
+		}
+	}
 	if f.Citizen, err = dis.LoadPerson(ctx, whose); err != nil {
 		return f, err
 	}
@@ -226,11 +236,26 @@ func (r Reading) Use(in acting.Intent, f Findings) consent.Use {
 
 // authorizeByLaw returns the command of a reading by law.
 func (r Reading) authorizeByLaw(in acting.Intent, f Findings) access.AuthorizeByLaw {
-	return access.AuthorizeByLaw{
+	cmd := access.AuthorizeByLaw{
 		Access: r.Access, Citizen: f.Citizen.ID, Question: r.question(in, f), LegalBasis: r.LegalBasis, Deliberation: r.Deliberation,
 		Registrations: in.Words.Registrations(in.Actor.Organisation), Standing: f.Citizen.Standing, Restrictions: f.Citizen.Restrictions,
 		CaseReference: r.CaseReference, Seen: r.Seen, By: in.Actor, At: in.At,
 	}
+	if r.Investigation != nil {
+		cmd.Investigation = &f.Investigation
+	}
+	return cmd
+}
+
+// under returns the investigation that hides a reading and whatever is refused of it; the zero id
+// for none. One that does not cover the reading hides nothing.
+func (r Reading) under(in acting.Intent, f Findings) (none domain.InvestigationID) {
+	if r.Investigation == nil || r.Consent != nil || !f.Investigation.Hides(investigation.Grounds{
+		Organisation: in.Actor.Organisation, Purpose: r.Purpose, LegalBasis: r.LegalBasis, Deliberation: r.Deliberation,
+	}, in.At) {
+		return none
+	}
+	return *r.Investigation
 }
 
 // CheckBasis judges whether a reading has a basis, by facts in clear, before any document
@@ -329,14 +354,14 @@ type Disclosed struct {
 func (dis *Discloser) Disclose(ctx context.Context, in acting.Intent, r Reading) (Disclosed, error) {
 	f, err := dis.EstablishBasis(ctx, in, r)
 	if err != nil {
-		return Disclosed{Findings: f, Reading: r}, dis.QueueRefusal(in, r.AsRefused(f), err)
+		return Disclosed{Findings: f, Reading: r}, dis.QueueRefusal(in, r.AsRefused(in, f), err)
 	}
 	if err := dis.ClaimQuota(ctx, in, f.Citizen.ID); err != nil {
-		return Disclosed{Findings: f, Reading: r}, dis.QueueRefusal(in, r.AsRefused(f), err)
+		return Disclosed{Findings: f, Reading: r}, dis.QueueRefusal(in, r.AsRefused(in, f), err)
 	}
 	d, err := dis.Authorize(ctx, in, r, f)
 	if err != nil {
-		return Disclosed{Findings: f, Reading: r}, dis.QueueRefusal(in, r.AsRefused(f), err)
+		return Disclosed{Findings: f, Reading: r}, dis.QueueRefusal(in, r.AsRefused(in, f), err)
 	}
 	d.Reading = r
 	if d.Findings, err = dis.Revalidate(ctx, in, r, f, d.Authorized); err != nil {
@@ -346,9 +371,10 @@ func (dis *Discloser) Disclose(ctx context.Context, in acting.Intent, r Reading)
 }
 
 // AsRefused returns the record of a reading's refusal.
-func (r Reading) AsRefused(f Findings) access.Refused {
+func (r Reading) AsRefused(in acting.Intent, f Findings) access.Refused {
 	return access.Refused{
 		Citizen: f.Citizen.ID, Document: f.Document.State.Document, Type: r.typeOf(f), Purpose: r.Purpose, Procedure: r.Procedure,
+		Investigation: r.under(in, f),
 	}
 }
 
@@ -380,11 +406,11 @@ func (dis *Discloser) Authorize(ctx context.Context, in acting.Intent, r Reading
 // RecordTold records durably what a consumer is about to be told of presence, state or
 // absence (rule A-10), and returns it as an access of which an outcome is recorded. For
 // nobody, of whom only absence can be told, the same is written into a stream of its own.
-func (dis *Discloser) RecordTold(ctx context.Context, in acting.Intent, r Reading, of domain.CitizenID, answers []access.Answer) (access.Authorized, error) {
+func (dis *Discloser) RecordTold(ctx context.Context, in acting.Intent, r Reading, f Findings, of domain.CitizenID, answers []access.Answer) (access.Authorized, error) {
 	cmd := access.RecordTold{
 		Access: domain.AccessID{UUID: dis.NewID()}, Citizen: of, Purpose: r.Purpose, Procedure: r.Procedure,
 		Consent: r.Consent, LegalBasis: r.LegalBasis, Deliberation: r.Deliberation, Answers: answers,
-		CaseReference: r.CaseReference, By: in.Actor, At: in.At,
+		CaseReference: r.CaseReference, Investigation: r.under(in, f), By: in.Actor, At: in.At,
 	}
 	w := dis.accessWrite(in, acting.AccessStream(of, in.At), of, nil)
 	if of.IsZero() {

@@ -44,7 +44,7 @@ var sheets = map[contract.ExportKind]sheet{
 
 func accessesOf(refused bool) func(context.Context, *Worker, ExportManifest, exportEnd) iter.Seq2[accesslog.Entry, error] {
 	return func(ctx context.Context, work *Worker, m ExportManifest, end exportEnd) iter.Seq2[accesslog.Entry, error] {
-		f := accesslog.Exported{Filter: accesslog.Filter{Consumer: m.Filter.Consumer, Purpose: m.Filter.Purpose, From: m.Filter.From, Until: m.Filter.Until}, Refused: refused}
+		f := accesslog.Exported{Filter: accesslog.Filter{Now: end.at, Consumer: m.Filter.Consumer, Purpose: m.Filter.Purpose, From: m.Filter.From, Until: m.Filter.Until}, Refused: refused}
 		if m.Filter.Citizen != nil {
 			f.Citizens = append([]domain.CitizenID{*m.Filter.Citizen}, m.Filter.Former...)
 		}

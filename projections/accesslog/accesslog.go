@@ -40,14 +40,14 @@ func New() *Log { return &Log{} }
 func (l *Log) Name() string { return "accesslog" }
 
 // Version implements projections.Projection.
-func (l *Log) Version() int { return 5 }
+func (l *Log) Version() int { return 6 }
 
 // Schema implements projections.Projection.
 func (l *Log) Schema() projections.Schema { return schema }
 
 // Categories implements projections.Projection.
 func (l *Log) Categories() []string {
-	return []string{"access", "consent", "refusal", "citizen", "audit"}
+	return []string{"access", "consent", "refusal", "citizen", "audit", "investigation"}
 }
 
 // View implements projections.Projection.
@@ -98,6 +98,12 @@ type Entry struct {
 	Predicate    string
 	Answers      []access.Answer // what was told, for access.OpenedPresence
 
+	// Investigation is the one under which it was recorded; it was hidden until HiddenUntil,
+	// because of HiddenFor.
+	Investigation domain.InvestigationID
+	HiddenUntil   time.Time
+	HiddenFor     domain.ReasonCode
+
 	// OutcomeAt is when the outcome was known, zero while it is not.
 	OutcomeAt time.Time
 
@@ -138,6 +144,9 @@ func (e Entry) List() List {
 
 // Filter narrows Of to the members that it names.
 type Filter struct {
+	// Now is the moment of the question. What an investigation hides at that moment is left out;
+	// at the zero time, everything that stands under one.
+	Now      time.Time
 	List     List
 	Consumer domain.Organisation
 	Purpose  domain.Purpose
@@ -152,23 +161,31 @@ type Filter struct {
 // prevails.
 const selectEntries = `SELECT e.leaf, e.citizen, e.at, e.kind, e.access, e.attempt, e.role, e.consumer, e.on_behalf_of, e.reader, e.document, e.version, e.type,
 	e.purpose, e.procedure_code, e.consent, e.legal_basis, e.deliberation, e.mandate, e.fields, e.predicate, e.answers, e.reason, e.count,
-	e.stream, e.event, e.event_type, e.sealed, COALESCE(o.outcome, ''), COALESCE(o.reason, ''), COALESCE(o.at, 0)
+	e.stream, e.event, e.event_type, e.sealed, e.investigation, ` + hiddenUntil + `, ` + hiddenFor + `, COALESCE(o.outcome, ''), COALESCE(o.reason, ''), COALESCE(o.at, 0)
 	FROM entries e LEFT JOIN outcomes o ON o.leaf = (
 		SELECT x.leaf FROM outcomes x WHERE x.access = e.access AND x.attempt = e.attempt AND x.leaf <= ?
 		ORDER BY CASE x.outcome WHEN 'disclosed' THEN 0 ELSE 1 END, x.leaf LIMIT 1)
 	WHERE e.leaf < ? AND e.leaf <= ?`
 
-// narrow adds the citizens and the filter to a query over entries.
-func (f Filter) narrow(query string, args []any, citizens []domain.CitizenID) (string, []any) {
+// narrow adds the citizens and the filter to a query over entries at a leaf.
+func (f Filter) narrow(query string, args []any, at int64, citizens []domain.CitizenID) (string, []any) {
+	query, args = ofCitizens(query, args, citizens)
+	return f.ofEverybody(query, args, at)
+}
+
+// ofCitizens adds whom it is about to a query over rows e.
+func ofCitizens(query string, args []any, citizens []domain.CitizenID) (string, []any) {
 	query += ` AND e.citizen IN (?` + strings.Repeat(`, ?`, max(len(citizens)-1, 0)) + `)`
 	for _, id := range citizens {
 		args = append(args, id.UUID[:])
 	}
-	return f.ofEverybody(query, args)
+	return query, args
 }
 
-// ofEverybody adds the filter alone to a query over entries.
-func (f Filter) ofEverybody(query string, args []any) (string, []any) {
+// ofEverybody adds the filter alone to a query over entries at a leaf.
+func (f Filter) ofEverybody(query string, args []any, at int64) (string, []any) {
+	query += notHidden
+	args = append(args, at, micros(f.Now))
 	if f.List != "" {
 		query += ` AND ` + listOf + ` = ?`
 		args = append(args, string(f.List))
@@ -219,7 +236,7 @@ func (l *Log) OfAll(ctx context.Context, citizens []domain.CitizenID, asOf int64
 	if cursor < 0 {
 		cursor = projections.Latest
 	}
-	query, args := f.narrow(selectEntries, []any{at, cursor, at}, citizens)
+	query, args := f.narrow(selectEntries, []any{at, at, cursor, at}, at, citizens)
 	all := []Entry{}
 	err := l.view.Select(ctx, query+` ORDER BY e.leaf DESC LIMIT ?`, append(args, limit), func(scan func(...any) error) error {
 		e, err := scanEntry(scan)
@@ -259,12 +276,12 @@ const eachPage = 200
 
 func scanEntry(scan func(...any) error) (Entry, error) {
 	var e Entry
-	var citizen, accessID, reader, document, consent, mandate, event []byte
-	var at, outcomeAt int64
+	var citizen, accessID, reader, document, consent, mandate, event, under []byte
+	var at, outcomeAt, until int64
 	var fields, answers, stream, outcome, outcomeReason string
 	err := scan(&e.Leaf, &citizen, &at, &e.Kind, &accessID, &e.Attempt, &e.Role, &e.Consumer, &e.OnBehalfOf, &reader, &document, &e.Version, &e.Type,
 		&e.Purpose, &e.Procedure, &consent, &e.LegalBasis, &e.Deliberation, &mandate, &fields, &e.Predicate, &answers, &e.Reason, &e.Count,
-		&stream, &event, &e.Place.Type, (*[]byte)(&e.Sealed), &outcome, &outcomeReason, &outcomeAt)
+		&stream, &event, &e.Place.Type, (*[]byte)(&e.Sealed), &under, &until, &e.HiddenFor, &outcome, &outcomeReason, &outcomeAt)
 	if err != nil {
 		return Entry{}, err
 	}
@@ -282,6 +299,9 @@ func scanEntry(scan func(...any) error) (Entry, error) {
 	copy(e.Mandate.UUID[:], mandate)
 	copy(e.Place.ID[:], event)
 	e.Place.Stream = eventstore.Stream(stream)
+	if copy(e.Investigation.UUID[:], under); until > 0 {
+		e.HiddenUntil = time.UnixMicro(until).UTC()
+	}
 	e.At = time.UnixMicro(at).UTC()
 	switch {
 	case e.Kind == Refusal:

@@ -15,6 +15,7 @@ type Affected struct {
 	Type        domain.DocumentType
 	Consumer    domain.Organisation
 	From, Until time.Time // of the authorisation: inclusive, exclusive
+	Now         time.Time // as in Filter: what an investigation hides then is left out
 }
 
 // AffectedPerson is what of one citizen went, or may have gone, to the organisation. A citizen of
@@ -40,13 +41,13 @@ const affectedAccesses = ` FROM entries e LEFT JOIN outcomes o ON o.leaf = (
 		SELECT x.leaf FROM outcomes x WHERE x.access = e.access AND x.attempt = e.attempt AND x.leaf <= ?
 		ORDER BY CASE x.outcome WHEN 'disclosed' THEN 0 ELSE 1 END, x.leaf LIMIT 1)
 	WHERE e.leaf <= ? AND e.type = ? AND (e.consumer = ? OR e.on_behalf_of = ?) AND e.at >= ? AND e.at < ?
-		AND e.kind NOT IN ('refusal', 'presence', 'lookup') AND COALESCE(o.outcome, '') NOT IN ('withheld', 'failed')`
+		AND e.kind NOT IN ('refusal', 'presence', 'lookup') AND COALESCE(o.outcome, '') NOT IN ('withheld', 'failed')` + notHidden
 
 // affectedCounts count distinct accesses: all, and those that were disclosed for sure.
 const affectedCounts = `COUNT(DISTINCT e.access), COUNT(DISTINCT CASE WHEN o.outcome = 'disclosed' THEN e.access END)`
 
 func (a Affected) args(asOf int64) []any {
-	return []any{asOf, asOf, string(a.Type), string(a.Consumer), string(a.Consumer), a.From.UnixMicro(), a.Until.UnixMicro()}
+	return []any{asOf, asOf, string(a.Type), string(a.Consumer), string(a.Consumer), a.From.UnixMicro(), a.Until.UnixMicro(), asOf, micros(a.Now)}
 }
 
 // AffectedPersons returns at most limit citizens who are affected by what was recorded up to a

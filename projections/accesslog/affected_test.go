@@ -18,23 +18,26 @@ func TestAffectedEqualsAFold(t *testing.T) { projectiontest.OnEach(t, affectedEq
 
 func affectedEqualsAFold(t *testing.T, place func(testing.TB) string) {
 	w, log := projectiontest.NewWorld(), accesslog.New()
-	story := projectiontest.NewStory(w, 77)
+	story := projectiontest.NewStory(w, 78)
 	r := projectiontest.Start(t, w, place(t), log)
 	defer r.Stop()
-	story.Tell(t, 250)
+	story.Tell(t, 500)
 	r.CaughtUp(t)
-	n := compareAffected(t, w, log)
+	n := compareAffected(t, w, log, time.Time{})
+	if seen := compareAffected(t, w, log, story.Now.AddDate(1, 0, 0)); seen.accesses <= n.accesses {
+		t.Errorf("%+v, and %+v when investigations were over: this proves little", n, seen)
+	}
 	if err := r.Rebuild(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if again := compareAffected(t, w, log); again != n || n.persons < 10 || n.unsure < 5 || n.erased < 1 {
+	if again := compareAffected(t, w, log, time.Time{}); again != n || n.persons < 10 || n.unsure < 5 || n.erased < 1 {
 		t.Errorf("%+v, then %+v: this proves little", n, again)
 	}
 }
 
-type affectedSeen struct{ persons, unsure, erased int }
+type affectedSeen struct{ persons, unsure, erased, accesses int }
 
-func compareAffected(t *testing.T, w *projectiontest.World, log *accesslog.Log) (seen affectedSeen) {
+func compareAffected(t *testing.T, w *projectiontest.World, log *accesslog.Log, now time.Time) (seen affectedSeen) {
 	t.Helper()
 	all := w.Recorded()
 	citizens, erased := map[domain.CitizenID]bool{}, map[domain.CitizenID]bool{}
@@ -49,7 +52,7 @@ func compareAffected(t *testing.T, w *projectiontest.World, log *accesslog.Log) 
 		}
 	}
 	for who := range citizens {
-		for _, e := range fold(all, who, int64(len(all))) {
+		for _, e := range foldWithHidden(all, who, int64(len(all))) {
 			if e.Type != "" && e.Consumer != "" {
 				questions[accesslog.Affected{Type: e.Type, Consumer: e.Consumer, From: ever, Until: never}] = true
 				if e.Leaf%7 == 0 {
@@ -63,6 +66,7 @@ func compareAffected(t *testing.T, w *projectiontest.World, log *accesslog.Log) 
 	}
 	for _, upTo := range []int64{0, int64(len(all)) / 3, int64(len(all)) - 1} {
 		for a := range questions {
+			a.Now = now
 			want, totals := foldAffected(all, citizens, erased, upTo, a)
 			got := []accesslog.AffectedPerson{}
 			for after := (domain.CitizenID{}); ; after = got[len(got)-1].Citizen {
@@ -83,6 +87,7 @@ func compareAffected(t *testing.T, w *projectiontest.World, log *accesslog.Log) 
 			seen.persons += totals.Persons
 			seen.unsure += totals.Accesses - totals.Disclosed
 			seen.erased += totals.Erased
+			seen.accesses += totals.Accesses
 		}
 	}
 	return seen
@@ -93,7 +98,7 @@ func foldAffected(all []projectiontest.Recorded, citizens, erased map[domain.Cit
 	for who := range citizens {
 		sure, accesses := map[domain.AccessID]bool{}, map[domain.AccessID]bool{}
 		one := accesslog.AffectedPerson{Citizen: who}
-		for _, e := range fold(all, who, upTo) {
+		for _, e := range fold(all, who, upTo, a.Now) {
 			went := e.List() == accesslog.Accesses && (e.Outcome == accesslog.Disclosed || e.Outcome == accesslog.MayHaveBeenDisclosed)
 			if !went || e.Type != a.Type || e.Consumer != a.Consumer && e.OnBehalfOf != a.Consumer || e.At.Before(a.From) || !e.At.Before(a.Until) {
 				continue

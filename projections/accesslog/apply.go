@@ -11,6 +11,7 @@ import (
 	"coffre/domain/access"
 	"coffre/domain/audit"
 	"coffre/domain/citizen"
+	"coffre/domain/investigation"
 	"coffre/eventstore"
 	"coffre/projections"
 )
@@ -18,19 +19,19 @@ import (
 const (
 	insertEntry = `INSERT INTO entries (leaf, citizen, at, day, kind, access, attempt, role, consumer, on_behalf_of, reader, document, version, type,
 			purpose, procedure_code, consent, legal_basis, deliberation, mandate, fields, predicate, answers, reason, count, spared,
-			stream, event, event_type, sealed)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', 1, ?, ?, ?, ?, ?)`
+			investigation, stream, event, event_type, sealed)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', 1, ?, ?, ?, ?, ?, ?)`
 	insertTold = `INSERT INTO entries (leaf, citizen, at, day, kind, access, attempt, role, consumer, on_behalf_of, version, type,
 			purpose, procedure_code, consent, legal_basis, deliberation, fields, predicate, answers, reason, count, spared,
-			stream, event, event_type, sealed)
-		VALUES (?, ?, ?, ?, 'presence', ?, 1, 'consumer', ?, ?, 0, '', ?, ?, ?, ?, ?, '', '', ?, '', 1, ?, ?, ?, ?, ?)`
+			investigation, stream, event, event_type, sealed)
+		VALUES (?, ?, ?, ?, 'presence', ?, 1, 'consumer', ?, ?, 0, '', ?, ?, ?, ?, ?, '', '', ?, '', 1, ?, ?, ?, ?, ?, ?)`
 	insertNamed = `INSERT INTO entries (leaf, citizen, at, day, kind, access, attempt, role, consumer, on_behalf_of, version, type,
 			purpose, procedure_code, legal_basis, deliberation, fields, predicate, answers, reason, count, spared,
 			stream, event, event_type, sealed)
 		VALUES (?, ?, ?, ?, 'lookup', ?, 1, ?, ?, ?, 0, '', ?, ?, '', '', '', '', '', ?, 1, 0, ?, ?, ?, ?)`
 	insertRefusal = `INSERT INTO entries (leaf, citizen, at, day, kind, attempt, role, consumer, on_behalf_of, document, version, type,
-			purpose, procedure_code, legal_basis, deliberation, fields, predicate, answers, reason, count, spared, stream, event, event_type)
-		VALUES (?, ?, ?, ?, 'refusal', 0, 'consumer', ?, '', ?, 0, ?, ?, ?, '', '', '', '', '', ?, ?, 0, ?, ?, ?)`
+			purpose, procedure_code, legal_basis, deliberation, fields, predicate, answers, reason, count, spared, investigation, stream, event, event_type)
+		VALUES (?, ?, ?, ?, 'refusal', 0, 'consumer', ?, '', ?, 0, ?, ?, ?, '', '', '', '', '', ?, ?, 0, ?, ?, ?, ?)`
 	insertOutcome = `INSERT INTO outcomes (leaf, access, attempt, outcome, reason, at) VALUES (?, ?, ?, ?, ?, ?)`
 
 	insertReached = `INSERT INTO reached (consumer, day, citizen) VALUES (?, ?, ?) ON CONFLICT (consumer, day, citizen) DO NOTHING`
@@ -70,8 +71,10 @@ func (l *Log) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event,
 			return nil // nobody's log to show it in
 		}
 		_, err := tx.Exec(ctx, insertRefusal, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), domain.BelgianDay(f.At), string(f.Consumer), optional(f.Document.UUID), string(f.Type),
-			string(f.Purpose), string(f.Procedure), string(f.Reason), f.Count, string(e.Stream), e.ID[:], e.Type)
+			string(f.Purpose), string(f.Procedure), string(f.Reason), f.Count, optional(f.Investigation.UUID), string(e.Stream), e.ID[:], e.Type)
 		return err
+	case investigation.Event:
+		return applyInvestigation(ctx, tx, f, leaf)
 	case citizen.Registered:
 		_, err := tx.Exec(ctx, insertKnown, f.Citizen.UUID[:], f.At.UnixMicro())
 		return err
@@ -114,7 +117,7 @@ func authorized(ctx context.Context, tx *projections.Tx, e eventstore.Event, f a
 	_, err = tx.Exec(ctx, insertEntry, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), domain.BelgianDay(f.At), string(f.Kind), f.Access.UUID[:], f.Attempt, string(f.Role),
 		string(f.Consumer), behalf, optional(f.Reader.UUID), optional(f.Document.UUID), f.Version, string(f.Type),
 		string(f.Purpose), string(f.Procedure), optional(f.Consent.UUID), string(f.LegalBasis), string(f.Deliberation),
-		optional(f.Mandate.UUID), fields, f.Predicate, spared, string(e.Stream), e.ID[:], e.Type, sealed)
+		optional(f.Mandate.UUID), fields, f.Predicate, spared, optional(f.Investigation.UUID), string(e.Stream), e.ID[:], e.Type, sealed)
 	if err != nil || f.Role != domain.RoleConsumer {
 		return err
 	}
@@ -162,7 +165,7 @@ func told(ctx context.Context, tx *projections.Tx, e eventstore.Event, f access.
 	}
 	if _, err := tx.Exec(ctx, insertTold, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), domain.BelgianDay(f.At), f.Access.UUID[:], string(f.Consumer), behalf,
 		string(f.Purpose), string(f.Procedure), optional(f.Consent.UUID), string(f.LegalBasis), string(f.Deliberation), string(answers),
-		spared, string(e.Stream), e.ID[:], e.Type, sealed); err != nil {
+		spared, optional(f.Investigation.UUID), string(e.Stream), e.ID[:], e.Type, sealed); err != nil {
 		return err
 	}
 	return count(ctx, tx, f.Consumer, f.Procedure, f.Citizen, f.At, spared)

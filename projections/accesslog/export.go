@@ -19,10 +19,11 @@ type Exported struct {
 // Export yields entries as they were at a leaf, in log order, in constant memory and without
 // keeping the tables from moving on. An error ends it.
 func (l *Log) Export(ctx context.Context, asOf int64, f Exported) iter.Seq2[Entry, error] {
-	query, args := f.ofEverybody(selectEntries, nil)
+	query, about := selectEntries, []any(nil)
 	if f.Citizens != nil {
-		query, args = f.narrow(selectEntries, nil, f.Citizens)
+		query, about = ofCitizens(query, nil, f.Citizens)
 	}
+	query, _ = f.ofEverybody(query, nil, 0)
 	if f.Refused {
 		query += ` AND e.kind = 'refusal'`
 	} else {
@@ -31,7 +32,8 @@ func (l *Log) Export(ctx context.Context, asOf int64, f Exported) iter.Seq2[Entr
 	query += ` AND e.leaf > ? ORDER BY e.leaf LIMIT ?`
 	return projections.Pages(ctx, &l.view, asOf, func(asOf, after int64) (page []Entry, _ int64, err error) {
 		page = make([]Entry, 0, projections.PageRows)
-		bind := append(append([]any{asOf, int64(projections.Latest), asOf}, args...), after, projections.PageRows)
+		_, args := f.ofEverybody("", append([]any{asOf, asOf, int64(projections.Latest), asOf}, about...), asOf)
+		bind := append(args, after, projections.PageRows)
 		err = l.view.Select(ctx, query, bind, func(scan func(...any) error) error {
 			e, err := scanEntry(scan)
 			if err == nil {

@@ -4,7 +4,9 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,14 +16,37 @@ import (
 	"coffre/domain/access"
 	"coffre/domain/audit"
 	"coffre/domain/citizen"
+	"coffre/domain/investigation"
 	"coffre/eventstore"
 	"coffre/projections"
 	"coffre/projections/accesslog"
 	"coffre/projections/projectiontest"
 )
 
-// fold tells a citizen's entries at a leaf, newest first, the slow and obvious way.
-func fold(all []projectiontest.Recorded, who domain.CitizenID, upTo int64) []accesslog.Entry {
+// fold tells a citizen's entries at a leaf that no investigation hides at a moment, newest first,
+// the slow and obvious way.
+func fold(all []projectiontest.Recorded, who domain.CitizenID, upTo int64, now time.Time) []accesslog.Entry {
+	under := map[domain.InvestigationID]investigation.State{}
+	for _, e := range all {
+		if f, ok := e.Data.(investigation.Event); ok && e.Leaf <= upTo {
+			id := domain.InvestigationID{UUID: uuid.MustParse(strings.TrimPrefix(string(e.Stream), "investigation-"))}
+			under[id] = investigation.Evolve(under[id], f)
+		}
+	}
+	entries := foldWithHidden(all, who, upTo)
+	for i := range entries {
+		e := &entries[i]
+		if s, ok := under[e.Investigation]; ok {
+			if e.HiddenFor, e.HiddenUntil = s.Reason, s.Until; !s.LiftedAt.IsZero() {
+				e.HiddenUntil = s.LiftedAt
+			}
+		}
+	}
+	return slices.DeleteFunc(entries, func(e accesslog.Entry) bool { return !e.Investigation.IsZero() && now.Before(e.HiddenUntil) })
+}
+
+// foldWithHidden does the same with what is hidden.
+func foldWithHidden(all []projectiontest.Recorded, who domain.CitizenID, upTo int64) []accesslog.Entry {
 	entries := []accesslog.Entry{}
 	erased := false
 	why := map[domain.AccessID]domain.ReasonCode{} // who looked the citizen up said so
@@ -39,7 +64,7 @@ func fold(all []projectiontest.Recorded, who domain.CitizenID, upTo int64) []acc
 					Leaf: e.Leaf, Citizen: who, At: f.At, Kind: f.Kind, Outcome: accesslog.MayHaveBeenDisclosed, Count: 1, Access: f.Access, Attempt: f.Attempt,
 					Role: f.Role, Consumer: f.Consumer, OnBehalfOf: behalf(e), Reader: f.Reader, Mandate: f.Mandate, Document: f.Document, Version: f.Version, Type: f.Type,
 					Purpose: f.Purpose, Procedure: f.Procedure, Consent: f.Consent, LegalBasis: f.LegalBasis, Deliberation: f.Deliberation,
-					Fields: f.Fields, Predicate: f.Predicate, Place: e.PlaceInRow(), Sealed: e.Keep(),
+					Fields: f.Fields, Predicate: f.Predicate, Investigation: f.Investigation, Place: e.PlaceInRow(), Sealed: e.Keep(),
 				})
 			}
 		case access.Told:
@@ -47,7 +72,7 @@ func fold(all []projectiontest.Recorded, who domain.CitizenID, upTo int64) []acc
 				entries = append(entries, accesslog.Entry{
 					Leaf: e.Leaf, Citizen: who, At: f.At, Kind: access.OpenedPresence, Outcome: accesslog.MayHaveBeenDisclosed, Count: 1, Access: f.Access, Attempt: 1,
 					Role: domain.RoleConsumer, Consumer: f.Consumer, Purpose: f.Purpose, Procedure: f.Procedure,
-					Consent: f.Consent, LegalBasis: f.LegalBasis, Deliberation: f.Deliberation, Answers: f.Answers, Place: e.PlaceInRow(), Sealed: e.Keep(),
+					Consent: f.Consent, LegalBasis: f.LegalBasis, Deliberation: f.Deliberation, Answers: f.Answers, Investigation: f.Investigation, Place: e.PlaceInRow(), Sealed: e.Keep(),
 				})
 			}
 		case access.Named:
@@ -72,7 +97,7 @@ func fold(all []projectiontest.Recorded, who domain.CitizenID, upTo int64) []acc
 			if f.Citizen == who {
 				entries = append(entries, accesslog.Entry{
 					Leaf: e.Leaf, Citizen: who, At: f.At, Kind: accesslog.Refusal, Outcome: accesslog.Refused, Reason: f.Reason, Count: f.Count, Role: domain.RoleConsumer,
-					Consumer: f.Consumer, Document: f.Document, Type: f.Type, Purpose: f.Purpose, Procedure: f.Procedure, Place: e.PlaceInRow(),
+					Consumer: f.Consumer, Document: f.Document, Type: f.Type, Purpose: f.Purpose, Procedure: f.Procedure, Investigation: f.Investigation, Place: e.PlaceInRow(),
 				})
 			}
 		}
@@ -84,6 +109,19 @@ func fold(all []projectiontest.Recorded, who domain.CitizenID, upTo int64) []acc
 	}
 	slices.Reverse(entries)
 	return entries
+}
+
+// moment returns a moment of a story, or one before or after all of it.
+func moment(seed uint64) time.Time {
+	begins := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
+	switch r := rand.New(rand.NewPCG(seed, 3)); r.IntN(4) {
+	case 0:
+		return begins.Add(-time.Hour)
+	case 1:
+		return begins.AddDate(1, 0, 0)
+	default:
+		return begins.Add(time.Duration(r.IntN(20*24)) * time.Hour)
+	}
 }
 
 // behalf returns for whom a service integrator acted.
@@ -102,7 +140,7 @@ func grouped(entries []accesslog.Entry) []accesslog.Group {
 	for _, e := range entries {
 		g := accesslog.Group{
 			List: e.List(), Kind: e.Kind, Outcome: e.Outcome, Reason: e.Reason, Role: e.Role, Consumer: e.Consumer, OnBehalfOf: e.OnBehalfOf, Reader: e.Reader, Mandate: e.Mandate,
-			Type: e.Type, Purpose: e.Purpose, Procedure: e.Procedure, Consent: e.Consent, LegalBasis: e.LegalBasis, Deliberation: e.Deliberation, Fields: e.Fields, Predicate: e.Predicate,
+			Type: e.Type, Purpose: e.Purpose, Procedure: e.Procedure, Consent: e.Consent, LegalBasis: e.LegalBasis, Deliberation: e.Deliberation, Fields: e.Fields, Predicate: e.Predicate, Investigation: e.Investigation, HiddenUntil: e.HiddenUntil, HiddenFor: e.HiddenFor,
 		}
 		key := fmt.Sprintf("%+v", g)
 		i, known := at[key]
@@ -147,12 +185,13 @@ func compareGroups(t *testing.T, w *projectiontest.World, log *accesslog.Log) {
 	}
 	delete(citizens, domain.CitizenID{})
 	for who := range citizens {
-		entries := fold(all, who, int64(len(all)))
+		now := moment(uint64(len(citizens)))
+		entries := fold(all, who, int64(len(all)), now)
 		for _, list := range append(accesslog.Lists, "") {
 			of := slices.DeleteFunc(slices.Clone(entries), func(e accesslog.Entry) bool { return list != "" && e.List() != list })
 			want, got := grouped(of), []accesslog.Group{}
 			for cursor := int64(-1); ; cursor = got[len(got)-1].LastLeaf {
-				page, err := log.Groups(t.Context(), []domain.CitizenID{who}, accesslog.Filter{List: list}, cursor, 2)
+				page, err := log.Groups(t.Context(), []domain.CitizenID{who}, accesslog.Filter{Now: now, List: list}, cursor, 2)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -168,7 +207,7 @@ func compareGroups(t *testing.T, w *projectiontest.World, log *accesslog.Log) {
 					repeated++
 				}
 			}
-			found, err := log.Of(t.Context(), who, projections.Latest, accesslog.Filter{List: list}, -1, 10_000)
+			found, err := log.Of(t.Context(), who, projections.Latest, accesslog.Filter{Now: now, List: list}, -1, 10_000)
 			if err != nil || tell(t, found) != tell(t, of) {
 				t.Fatalf("list %q:\n%s\nwant\n%s (%v)", list, tell(t, found), tell(t, of), err)
 			}
@@ -261,12 +300,20 @@ func compareAll(t *testing.T, w *projectiontest.World, log *accesslog.Log, outco
 		citizens[e.Citizen] = true
 	}
 	delete(citizens, domain.CitizenID{}) // who asked for somebody unknown
+	hidden := 0
+	defer func() {
+		if hidden < 5 {
+			t.Errorf("%d entries were hidden: this proves little", hidden)
+		}
+	}()
 	for leaf := int64(0); leaf < int64(len(all)); leaf += 31 {
 		for who := range citizens {
-			want := fold(all, who, leaf)
+			now := moment(uint64(leaf))
+			want := fold(all, who, leaf, now)
+			hidden += len(foldWithHidden(all, who, leaf)) - len(want)
 			got := []accesslog.Entry{}
 			for cursor := int64(-1); ; cursor = got[len(got)-1].Leaf {
-				page, err := log.Of(t.Context(), who, leaf, accesslog.Filter{}, cursor, 3)
+				page, err := log.Of(t.Context(), who, leaf, accesslog.Filter{Now: now}, cursor, 3)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -283,18 +330,18 @@ func compareAll(t *testing.T, w *projectiontest.World, log *accesslog.Log, outco
 			if len(want) < 2 {
 				continue
 			}
-			f := accesslog.Filter{Consumer: want[0].Consumer, From: new(want[len(want)-1].At.Add(time.Second)), Until: new(want[0].At.Add(time.Second))}
+			f := accesslog.Filter{Now: now, Consumer: want[0].Consumer, From: new(want[len(want)-1].At.Add(time.Second)), Until: new(want[0].At.Add(time.Second))}
 			if !want[0].Document.IsZero() {
 				f.Document = &want[0].Document
 			}
-			for _, nothing := range []accesslog.Filter{{Document: new(domain.DocumentID{})}, {Until: new(time.Time{})}} {
+			for _, nothing := range []accesslog.Filter{{Now: now, Document: new(domain.DocumentID{})}, {Now: now, Until: new(time.Time{})}} {
 				if found, err := log.Of(t.Context(), who, leaf, nothing, -1, 1000); err != nil || len(found) > 0 {
 					t.Fatalf("F1, F2 a zero value finds %d entries, %v", len(found), err)
 				}
 			}
 			if i := slices.IndexFunc(want, func(e accesslog.Entry) bool { return !e.Consent.IsZero() }); i >= 0 {
 				under := slices.DeleteFunc(slices.Clone(want), func(e accesslog.Entry) bool { return e.Consent != want[i].Consent })
-				found, err := log.Of(t.Context(), who, leaf, accesslog.Filter{Consent: &want[i].Consent}, -1, 1000)
+				found, err := log.Of(t.Context(), who, leaf, accesslog.Filter{Now: now, Consent: &want[i].Consent}, -1, 1000)
 				if err != nil || tell(t, found) != tell(t, under) {
 					t.Fatalf("at leaf %d under a consent:\n%s\nwant\n%s (%v)", leaf, tell(t, found), tell(t, under), err)
 				}
@@ -322,8 +369,9 @@ func compareExports(t *testing.T, w *projectiontest.World, log *accesslog.Log) {
 	rows := 0
 	for leaf := int64(0); leaf < int64(len(all)); leaf += 31 {
 		var told []accesslog.Entry
+		now := moment(uint64(leaf))
 		for who := range citizens {
-			told = append(told, fold(all, who, leaf)...)
+			told = append(told, fold(all, who, leaf, now)...)
 		}
 		slices.SortFunc(told, func(a, b accesslog.Entry) int { return cmp.Compare(a.Leaf, b.Leaf) })
 		narrowed := []accesslog.Exported{{}, {Refused: true}}
@@ -334,6 +382,7 @@ func compareExports(t *testing.T, w *projectiontest.World, log *accesslog.Log) {
 				accesslog.Exported{Citizens: []domain.CitizenID{told[0].Citizen, some.Citizen}, Filter: accesslog.Filter{Until: &some.At}})
 		}
 		for _, f := range narrowed {
+			f.Now = now
 			want := []accesslog.Entry{}
 			for _, e := range told {
 				if (e.Kind == accesslog.Refusal) == f.Refused && (f.Citizens == nil || slices.Contains(f.Citizens, e.Citizen)) && (f.Purpose == "" || f.Purpose == e.Purpose) &&

@@ -35,6 +35,11 @@ type Group struct {
 	Fields       []domain.Field
 	Predicate    string
 
+	// The investigation under which it was recorded, as in Entry.
+	Investigation domain.InvestigationID
+	HiddenUntil   time.Time
+	HiddenFor     domain.ReasonCode
+
 	Count       int // how often, above the number of entries where refusals were recorded together
 	Days        int // on how many days in Belgium
 	First, Last time.Time
@@ -46,8 +51,9 @@ type Group struct {
 // The members that are the same within a group. The day 0 of the column day was a Thursday.
 const (
 	groupKey = `e.kind, e.role, e.consumer, e.on_behalf_of, e.reader, e.mandate, e.type, e.purpose, e.procedure_code,
-		e.consent, e.legal_basis, e.deliberation, e.fields, e.predicate, COALESCE(o.outcome, ''), COALESCE(NULLIF(o.reason, ''), e.reason)`
-	selectGroups = `SELECT ` + groupKey + `, MAX(e.leaf), CAST(SUM(e.count) AS BIGINT), COUNT(DISTINCT e.day), MIN(e.at), MAX(e.at), MIN((e.day + 3) % 7), MAX((e.day + 3) % 7)
+		e.consent, e.legal_basis, e.deliberation, e.fields, e.predicate, e.investigation, COALESCE(o.outcome, ''), COALESCE(NULLIF(o.reason, ''), e.reason)`
+	selectGroups = `SELECT ` + groupKey + `, MAX(e.leaf), CAST(SUM(e.count) AS BIGINT), COUNT(DISTINCT e.day), MIN(e.at), MAX(e.at), MIN((e.day + 3) % 7), MAX((e.day + 3) % 7),
+		` + hiddenUntil + `, ` + hiddenFor + `
 	FROM entries e LEFT JOIN outcomes o ON o.leaf = (
 		SELECT x.leaf FROM outcomes x WHERE x.access = e.access AND x.attempt = e.attempt
 		ORDER BY CASE x.outcome WHEN 'disclosed' THEN 0 ELSE 1 END, x.leaf LIMIT 1)
@@ -62,7 +68,8 @@ func (l *Log) Groups(ctx context.Context, citizens []domain.CitizenID, f Filter,
 	if cursor < 0 {
 		cursor = projections.Latest
 	}
-	query, args := f.narrow(selectGroups, nil, citizens)
+	at := projections.At(projections.Latest)
+	query, args := f.narrow(selectGroups, []any{at}, at, citizens)
 	all := []Group{}
 	err := l.view.Select(ctx, query+afterGroup, append(args, cursor, limit), func(scan func(...any) error) error {
 		g, err := scanGroup(scan)
@@ -79,13 +86,13 @@ func (l *Log) Groups(ctx context.Context, citizens []domain.CitizenID, f Filter,
 
 func scanGroup(scan func(...any) error) (Group, error) {
 	var g Group
-	var reader, mandate, consent []byte
+	var reader, mandate, consent, under []byte
 	var fields, outcome string
-	var first, last int64
+	var first, last, until int64
 	var from, to int
 	err := scan(&g.Kind, &g.Role, &g.Consumer, &g.OnBehalfOf, &reader, &mandate, &g.Type, &g.Purpose, &g.Procedure,
-		&consent, &g.LegalBasis, &g.Deliberation, &fields, &g.Predicate, &outcome, &g.Reason,
-		&g.LastLeaf, &g.Count, &g.Days, &first, &last, &from, &to)
+		&consent, &g.LegalBasis, &g.Deliberation, &fields, &g.Predicate, &under, &outcome, &g.Reason,
+		&g.LastLeaf, &g.Count, &g.Days, &first, &last, &from, &to, &until, &g.HiddenFor)
 	if err != nil {
 		return Group{}, err
 	}
@@ -95,6 +102,9 @@ func scanGroup(scan func(...any) error) (Group, error) {
 	copy(g.Reader.UUID[:], reader)
 	copy(g.Mandate.UUID[:], mandate)
 	copy(g.Consent.UUID[:], consent)
+	if copy(g.Investigation.UUID[:], under); until > 0 {
+		g.HiddenUntil = time.UnixMicro(until).UTC()
+	}
 	g.First, g.Last = time.UnixMicro(first).UTC(), time.UnixMicro(last).UTC()
 	if from == to {
 		g.Weekday = from + 1
@@ -115,7 +125,7 @@ func scanGroup(scan func(...any) error) (Group, error) {
 // lives are given: since the vault knows them, or since the last loss of the log that an
 // operator accepted, whichever is later. It is zero for a person whom the vault does not know.
 func (l *Log) CompleteSince(ctx context.Context, citizens []domain.CitizenID) (time.Time, error) {
-	query, args := Filter{}.narrow(`SELECT MIN(e.since) FROM known e WHERE 1 = 1`, nil, citizens)
+	query, args := ofCitizens(`SELECT MIN(e.since) FROM known e WHERE 1 = 1`, nil, citizens)
 	var known, lost *int64
 	if _, err := l.view.Get(ctx, query, args, &known); err != nil {
 		return time.Time{}, fmt.Errorf("coverage of the access log: %w", err)

@@ -35,6 +35,7 @@ CREATE TABLE entries (
 	reason TEXT NOT NULL,
 	count BIGINT NOT NULL,
 	spared BIGINT NOT NULL,
+	investigation BYTEA,
 	stream TEXT NOT NULL,
 	event BYTEA NOT NULL,
 	event_type TEXT NOT NULL,
@@ -74,10 +75,11 @@ CREATE TABLE erased (citizen BYTEA PRIMARY KEY, leaf BIGINT NOT NULL);
 
 CREATE TABLE known (citizen BYTEA PRIMARY KEY, since BIGINT NOT NULL);
 CREATE TABLE losses (leaf BIGINT PRIMARY KEY, at BIGINT NOT NULL);
-`,
+` + investigationTables,
 	Indexes: `
 CREATE INDEX entries_citizen ON entries (citizen, leaf);
 CREATE INDEX outcomes_access ON outcomes (access, attempt);
+CREATE INDEX entries_investigation ON entries (investigation) WHERE investigation IS NOT NULL;
 `,
 	Settle: `
 UPDATE entries SET sealed = NULL WHERE sealed IS NOT NULL AND citizen IN (SELECT citizen FROM erased);

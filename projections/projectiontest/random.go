@@ -15,6 +15,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/consent"
 	"coffre/domain/document"
+	"coffre/domain/investigation"
 	"coffre/domain/mandate"
 	"coffre/eventstore"
 )
@@ -35,10 +36,11 @@ type Story struct {
 	Now      time.Time
 	Citizens []domain.CitizenID // alive to the vault
 
-	documents []*someDocument
-	consents  []*someConsent
-	mandates  []*someMandate
-	accesses  []access.Authorized
+	documents      []*someDocument
+	consents       []*someConsent
+	mandates       []*someMandate
+	accesses       []access.Authorized
+	investigations map[investigation.Grounds]underway
 
 	side         *rand.Rand         // what hangs on the story's facts and leaves their course as it is
 	reportedDead []domain.CitizenID // in error, to be corrected
@@ -243,10 +245,14 @@ func (s *Story) withdraw(t testing.TB) {
 func (s *Story) access(t testing.TB) {
 	if len(s.accesses) > 0 && s.Random.IntN(2) == 0 {
 		a := oneOf(s.Random, s.accesses)
-		s.World.Record(t, month(a.Citizen, s.Now), a.Citizen, access.Disclosed{
+		became := access.Disclosed{
 			Access: a.Access, Citizen: a.Citizen, Attempt: a.Attempt, At: s.Now,
 			Outcome: oneOf(s.Random, []access.Outcome{access.Delivered, access.Withheld, access.Failed}),
-		})
+		}
+		if became.Outcome != access.Delivered {
+			became.Reason = oneOf(s.side, []domain.ReasonCode{"", "documentRevoked", "noBasis"})
+		}
+		s.World.Record(t, month(a.Citizen, s.Now), a.Citizen, became)
 		return
 	}
 	a := access.Authorized{Access: domain.AccessID{UUID: s.id()}, Kind: access.OpenedDocument, Role: domain.RoleConsumer, Attempt: 1, Type: Types[len(s.accesses)%4/3], At: s.Now}
@@ -282,9 +288,43 @@ func (s *Story) access(t testing.TB) {
 		a.Role, a.Kind = domain.RoleIssuer, access.OpenedReadBack
 	default:
 		a.LegalBasis, a.Deliberation, a.Fields = "06.1c", "22/042", []domain.Field{"number"}
+		a.Investigation = s.investigate(t, a.Consumer, a.Purpose)
 		s.tell(t, a)
 	}
 	s.authorize(t, month(a.Citizen, s.Now), a)
+}
+
+// investigate sometimes opens, renews or lifts an investigation of a consumer for a purpose, and
+// returns the one under which it reads; the zero id for none.
+func (s *Story) investigate(t testing.TB, o domain.Organisation, p domain.Purpose) domain.InvestigationID {
+	g := investigation.Grounds{Organisation: o, Purpose: p, LegalBasis: "06.1c", Deliberation: "22/042"}
+	one, known := s.investigations[g]
+	switch dice := s.side.IntN(6); {
+	case dice < 2:
+		return domain.InvestigationID{}
+	case !known || !s.Now.Before(one.ends):
+		one = underway{domain.InvestigationID{UUID: uuid.NewSHA1(uuid.NameSpaceOID, []byte(string(o)+string(p)+s.Now.String()))}, s.Now.Add(time.Duration(1+s.side.IntN(20)) * 24 * time.Hour)}
+		s.World.Record(t, stream("investigation", one.id.UUID), domain.CitizenID{}, investigation.Opened{Investigation: one.id, Grounds: g, Reason: oneOf(s.side, []domain.ReasonCode{"fraud", "crime"}), Until: one.ends, At: s.Now})
+	case dice == 2:
+		one.ends = one.ends.Add(240 * time.Hour)
+		s.World.Record(t, stream("investigation", one.id.UUID), domain.CitizenID{}, investigation.Renewed{Investigation: one.id, Until: one.ends, At: s.Now})
+	case dice == 3:
+		s.World.Record(t, stream("investigation", one.id.UUID), domain.CitizenID{}, investigation.Lifted{Investigation: one.id, At: s.Now})
+		one.ends = s.Now
+	}
+	if s.investigations == nil {
+		s.investigations = make(map[investigation.Grounds]underway)
+	}
+	if s.investigations[g] = one; !s.Now.Before(one.ends) {
+		return domain.InvestigationID{}
+	}
+	return one.id
+}
+
+// underway is an investigation of a story, with its end.
+type underway struct {
+	id   domain.InvestigationID
+	ends time.Time
 }
 
 func (s *Story) authorize(t testing.TB, in eventstore.Stream, a access.Authorized) {
@@ -306,7 +346,7 @@ func (s *Story) tell(t testing.TB, a access.Authorized) {
 	s.World.Record(t, month(domain.CitizenID(unknown.Access), s.Now), domain.CitizenID{}, unknown)
 	told := access.Told{
 		Access: domain.AccessID{UUID: uuid.NewSHA1(a.Access.UUID, []byte("told"))}, Citizen: a.Citizen, Consumer: a.Consumer, Purpose: a.Purpose, Procedure: a.Procedure,
-		LegalBasis: a.LegalBasis, Deliberation: a.Deliberation, At: s.Now,
+		LegalBasis: a.LegalBasis, Deliberation: a.Deliberation, Investigation: a.Investigation, At: s.Now,
 		Answers: []access.Answer{{Type: "diploma", Presence: access.NotHeld}, {Type: a.Type, Presence: access.Held, Document: a.Document, Version: a.Version}},
 	}
 	if !s.erasedNow(a.Citizen) {
@@ -354,6 +394,9 @@ func (s *Story) refuse(t testing.TB) {
 	f := access.Refused{Consumer: oneOf(s.Random, Consumers), Purpose: oneOf(s.Random, Purposes), Reason: "noBasis", Count: 1 + s.Random.IntN(3), At: s.Now}
 	if s.Random.IntN(4) > 0 {
 		f.Citizen = s.someone()
+		if s.side.IntN(2) == 0 {
+			f.Investigation = s.investigate(t, f.Consumer, f.Purpose)
+		}
 	}
 	s.World.Record(t, eventstore.Stream(fmt.Sprintf("refusal-%s-%s", f.Consumer, s.Now.Format("20060102"))), f.Citizen, f)
 }

@@ -620,6 +620,41 @@ func (c *Client) ConfirmIdentityProvider(ctx context.Context, params ConfirmIden
 	return c.do(ctx, r)
 }
 
+// ListInvestigations: Investigations that hide accesses, or did, oldest first.
+func (c *Client) ListInvestigations(ctx context.Context, params ListInvestigationsParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/investigations"}
+	r.query("investigationId", params.InvestigationID, false)
+	r.query("state", params.State, false)
+	r.query("lang", params.Lang, false)
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
+	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
+	return c.do(ctx, r)
+}
+
+// OpenInvestigation: Open an investigation, whose accesses the citizen sees when it is over.
+func (c *Client) OpenInvestigation(ctx context.Context, params OpenInvestigationParams, body OpenInvestigationJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/investigations"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
+// LiftInvestigation: End an investigation and show what it hid.
+func (c *Client) LiftInvestigation(ctx context.Context, investigationID InvestigationID, params LiftInvestigationParams) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/investigations/%s/lift", text(investigationID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	return c.do(ctx, r)
+}
+
+// RenewInvestigation: Let an investigation end later.
+func (c *Client) RenewInvestigation(ctx context.Context, investigationID InvestigationID, params RenewInvestigationParams, body RenewInvestigationJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/investigations/%s/renew", text(investigationID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
 // GetKeys: The state of the keys; never a key.
 func (c *Client) GetKeys(ctx context.Context) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/keys"}
