@@ -6,7 +6,7 @@ LISTEN  ?= 127.0.0.1:8080
 # The labels of the Belgian code lists, where they lie beside the project.
 BELGIF  ?= $(if $(wildcard ../shared/data/belgif),--belgif ../shared/data/belgif)
 # CI_TIMEOUT bounds one package's tests, so that a hang names itself.
-CI_TIMEOUT ?= 20m
+CI_TIMEOUT ?= 40m
 FUZZTIME   ?= 30s
 # RACE looks for data races in everything but SQLite itself, which is machine-translated
 # Go that runs under one lock of its driver (instrumented it takes a third of the suite), and
