@@ -3906,19 +3906,19 @@ type PredicateAnswer struct {
 // Example: ageOver18
 type PredicateName = string
 
-// Preferences defines model for Preferences.
+// Preferences documentNotices: documents that are issued, updated, suspended, reinstated or revoked; expiryNotices: documents that end soon; accessNotices: who read, or was refused; consentNotices: consents that are asked for, and that ended
 type Preferences struct {
-	// AccessNotices who read, or was refused
+	// AccessNotices eboxEach: a message in My eBox each time; eboxDaily: one message in My eBox for a day
 	AccessNotices NoticeWay `json:"accessNotices"`
 	ChosenAt      time.Time `json:"chosenAt,omitempty,omitzero"`
 
-	// ConsentNotices consents that are asked for, and that ended
+	// ConsentNotices eboxEach: a message in My eBox each time; eboxDaily: one message in My eBox for a day
 	ConsentNotices NoticeWay `json:"consentNotices"`
 
-	// DocumentNotices documents that are issued, updated, suspended, reinstated or revoked
+	// DocumentNotices eboxEach: a message in My eBox each time; eboxDaily: one message in My eBox for a day
 	DocumentNotices NoticeWay `json:"documentNotices"`
 
-	// ExpiryNotices documents that end soon
+	// ExpiryNotices eboxEach: a message in My eBox each time; eboxDaily: one message in My eBox for a day
 	ExpiryNotices NoticeWay `json:"expiryNotices"`
 
 	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
