@@ -135,15 +135,14 @@ func Of(s Size) (figures []Figure, warnings []string, err error) {
 
 	peak := float64(s.Peak) / year
 	perSecond := []struct {
-		name     string
-		rate     float64
-		micros   float64
-		writes   float64
-		measured string
+		name   string
+		rate   float64
+		micros float64
+		writes float64
 	}{
-		{"documents", changes * peak, changeMicros, 1, "T2"},
-		{"accesses", accesses * peak, accessMicros, 1, "T4"},
-		{"wallets opened", citizens * float64(s.Wallets) * peak, walletMicros, 0, "T3.cold"},
+		{"documents", changes * peak, changeMicros, 1},
+		{"accesses", accesses * peak, accessMicros, 1},
+		{"wallets opened", citizens * float64(s.Wallets) * peak, walletMicros, 0},
 	}
 	var cores, requests, writes float64
 	for _, one := range perSecond {
@@ -165,12 +164,13 @@ func Of(s Size) (figures []Figure, warnings []string, err error) {
 	add("processes", "memory of each", resident, "MiB", "T7")
 
 	parallel := math.Min(float64(s.Cores), measuredCores) // more were never measured
+	rebuild := func(events float64) float64 { return events * rebuildMicros / 1e6 / parallel }
 	add("time", "first load by one process", documents/loadRate+citizens/newRate, "s", "T2")
 	for _, when := range []struct {
 		name   string
 		events float64
 	}{{"after the first load", load}, {fmt.Sprintf("after %d years", s.Years), events}} {
-		add("time", "rebuild of all read models, "+when.name, when.events*rebuildMicros/1e6/parallel, "s", "a million events")
+		add("time", "rebuild of all read models, "+when.name, rebuild(when.events), "s", "a million events")
 		add("time", "verification of the log, "+when.name, when.events*verifyMicros/1e6/parallel, "s", "T14")
 		add("time", "backup, "+when.name, when.events/backupRate, "s", "T22")
 		add("time", "store copy, "+when.name, when.events/copyRate, "s", "T22")
@@ -183,7 +183,7 @@ func Of(s Size) (figures []Figure, warnings []string, err error) {
 		if log > sqliteLogTB*1e12 || keys > sqliteModelsTB*1e12 || models > sqliteModelsTB*1e12 {
 			warnings = append(warnings, "a file of SQLite ends at 2³² pages, 140 TB of the log and 17 TB of the keys or of one read model: take PostgreSQL")
 		}
-		if hours := events * rebuildMicros / 1e6 / parallel / 3600; hours > 1 {
+		if hours := rebuild(events) / 3600; hours > 1 {
 			warnings = append(warnings, fmt.Sprintf("when the machine of a data directory is gone, service begins again after backup, copy and a rebuild of some %.1f hours: take PostgreSQL with a replica where that is too long", hours))
 		}
 	}
