@@ -6,6 +6,7 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/citizen"
+	"coffre/eventstore"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/disclosure"
@@ -65,29 +66,19 @@ func (v *Vault) preferencesAsOf(ctx context.Context, r contract.GetPreferencesRe
 	if err != nil {
 		return disclosure.Chosen{}, err
 	}
-	if !known.past {
-		return v.preferences(ctx, r.CitizenID)
+	var limit *eventstore.Position
+	if known.past {
+		end, err := v.Log.Leaves().Position(ctx, known.leaf)
+		if err != nil {
+			return disclosure.Chosen{}, err
+		}
+		limit = &end
 	}
-	end, err := v.Log.Leaves().Position(ctx, known.leaf)
-	if err != nil {
-		return disclosure.Chosen{}, err
-	}
-	all, err := v.OpenPreferences(ctx, r.CitizenID, &end)
-	return latestChoice(all), err
-}
-
-// preferences returns what a citizen has chosen, or what holds without a choice.
-func (v *Vault) preferences(ctx context.Context, id domain.CitizenID) (disclosure.Chosen, error) {
-	all, err := v.OpenPreferences(ctx, id, nil)
-	return latestChoice(all), err
-}
-
-// latestChoice returns the last of all choices, or what holds without one.
-func latestChoice(all []disclosure.Chosen) disclosure.Chosen {
+	all, err := v.OpenPreferences(ctx, r.CitizenID, limit)
 	if len(all) == 0 {
-		return disclosure.Chosen{Preferences: citizen.DefaultPreferences(edge.Languages[0])}
+		return disclosure.Chosen{Preferences: citizen.DefaultPreferences(edge.Languages[0])}, err
 	}
-	return all[len(all)-1]
+	return all[len(all)-1], err
 }
 
 // preferencesItem returns a choice as the contract shows it.
