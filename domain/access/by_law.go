@@ -47,9 +47,7 @@ func (c AuthorizeByLaw) Decide(s State) ([]Event, error) {
 		Purpose: c.Purpose, Procedure: c.Procedure, LegalBasis: c.LegalBasis, Deliberation: c.Deliberation,
 		Fields: fields, Predicate: string(c.Predicate), Attempt: attempt, At: c.At,
 	}
-	if c.Investigation != nil {
-		e.Investigation = c.Investigation.Investigation
-	}
+	e.Investigation = c.Under()
 	if c.CaseReference != "" {
 		e.Personal = &AuthorizedPersonal{CaseReference: c.CaseReference}
 	}
@@ -68,6 +66,15 @@ func (c AuthorizeByLaw) Basis() ([]domain.Field, error) {
 		return nil, ErrCaseHidden
 	}
 	return c.Covered(nil)
+}
+
+// Under returns the investigation that covers the reading, and so hides it and whatever is
+// refused of it (rule H-4); the zero id for none.
+func (c AuthorizeByLaw) Under() (none domain.InvestigationID) {
+	if c.Investigation == nil || !c.stands() {
+		return none
+	}
+	return c.Investigation.Investigation
 }
 
 // stands reports whether the investigation that the consumer names covers the reading (rule

@@ -248,14 +248,12 @@ func (r Reading) authorizeByLaw(in acting.Intent, f Findings) access.AuthorizeBy
 }
 
 // under returns the investigation that hides a reading and whatever is refused of it; the zero id
-// for none. One that does not cover the reading hides nothing.
+// for none. What a citizen consented to is never hidden.
 func (r Reading) under(in acting.Intent, f Findings) (none domain.InvestigationID) {
-	if r.Investigation == nil || r.Consent != nil || !f.Investigation.Hides(investigation.Grounds{
-		Organisation: in.Actor.Organisation, Purpose: r.Purpose, LegalBasis: r.LegalBasis, Deliberation: r.Deliberation,
-	}, in.At) {
+	if r.Investigation == nil || r.Consent != nil {
 		return none
 	}
-	return *r.Investigation
+	return r.authorizeByLaw(in, f).Under()
 }
 
 // CheckBasis judges whether a reading has a basis, by facts in clear, before any document
