@@ -66,8 +66,8 @@ func (v *Vault) GetExportContent(ctx context.Context, r contract.GetExportConten
 	if err != nil {
 		return nil, err
 	}
-	answer := &exportContent{ExportManifest: m, file: content, size: size, to: size}
-	if err := answer.narrow(r.Params); err != nil {
+	answer := &exportContent{ExportManifest: m, file: content, sent: disclosure.Whole(size)}
+	if err := answer.narrow(r.Params, size); err != nil {
 		return nil, errors.Join(err, content.Close())
 	}
 	return answer, nil
@@ -77,10 +77,8 @@ func (v *Vault) GetExportContent(ctx context.Context, r contract.GetExportConten
 // on reading.
 type exportContent struct {
 	work.ExportManifest
-	file     io.ReadSeekCloser
-	size     int64 // bytes
-	from, to int64 // what is sent of it; to is not in it
-	ranged   bool
+	file io.ReadSeekCloser
+	sent disclosure.ByteRange
 }
 
 // resumed reports whether a download of the format may go on where it broke off: a reader of
@@ -93,14 +91,14 @@ func (c *exportContent) tag() string { return `"` + c.Sha256 + `"` }
 
 // narrow takes the range that is asked for, where the format has ranges and the asker means
 // this file.
-func (c *exportContent) narrow(p contract.GetExportContentParams) (err error) {
+func (c *exportContent) narrow(p contract.GetExportContentParams, size int64) (err error) {
 	if !c.resumed() || p.IfRange != "" && p.IfRange != c.tag() {
 		return nil
 	}
-	if c.from, c.to, c.ranged, err = disclosure.ParseRange(p.Range, c.size); err != nil {
+	if c.sent, err = disclosure.ParseRange(p.Range, size); err != nil {
 		return err
 	}
-	if _, err := c.file.Seek(c.from, io.SeekStart); err != nil {
+	if _, err := c.file.Seek(c.sent.From, io.SeekStart); err != nil {
 		return fmt.Errorf("find the rest of an export: %w", err)
 	}
 	return nil
@@ -125,19 +123,13 @@ func (c *exportContent) VisitGetExportContentResponse(w http.ResponseWriter) (er
 	h := w.Header()
 	h.Set("Content-Type", mediaTypes[c.Format])
 	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="%s-%s.%s"`, fileNames[c.Kind], c.Export, c.Format))
-	h.Set("Content-Length", fmt.Sprint(c.to-c.from))
 	h.Set("ETag", c.tag())
 	h.Set("Accept-Ranges", "none")
 	if c.resumed() {
 		h.Set("Accept-Ranges", "bytes")
 	}
-	status := http.StatusOK
-	if c.ranged {
-		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", c.from, c.to-1, c.size))
-		status = http.StatusPartialContent
-	}
-	w.WriteHeader(status)
-	if _, err := io.CopyBuffer(edge.NewDeadlineWriter(w), io.LimitReader(c.file, c.to-c.from), make([]byte, 1<<20)); err != nil {
+	w.WriteHeader(c.sent.Head(h))
+	if _, err := io.CopyBuffer(edge.NewDeadlineWriter(w), io.LimitReader(c.file, c.sent.Length()), make([]byte, 1<<20)); err != nil {
 		return fmt.Errorf("send an export: %w", err)
 	}
 	return nil

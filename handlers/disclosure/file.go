@@ -65,12 +65,12 @@ type FileAnswer struct {
 	dis *Discloser
 	in  acting.Intent
 	document.Attachment
-	file           *seal.OpenedFile
-	begin          []byte // its first bytes, opened before the answer began
-	from, to, left int64  // to is not in it; left to be read after begin
-	ranged         bool
-	unsent         error // why it did not go to its end, if it did not
-	recheck        func(context.Context) error
+	file  *seal.OpenedFile
+	begin []byte // its first bytes, opened before the answer began
+	ByteRange
+	left    int64 // to be read after begin
+	unsent  error // why it did not go to its end, if it did not
+	recheck func(context.Context) error
 }
 
 var errUnsent = errors.New("a file was not sent to its end")
@@ -82,7 +82,7 @@ var errUnsent = errors.New("a file was not sent to its end")
 func (dis *Discloser) OpenFileAnswer(ctx context.Context, in acting.Intent, a access.Authorized, f document.Attachment, header string, recheck func(context.Context) error) (*FileAnswer, error) {
 	s := &FileAnswer{dis: dis, in: in, Attachment: f, unsent: errUnsent, recheck: recheck}
 	var err error
-	if s.from, s.to, s.ranged, err = ParseRange(header, f.Size); err != nil {
+	if s.ByteRange, err = ParseRange(header, f.Size); err != nil {
 		dis.RecordFailed(in, a, err)
 		return nil, err
 	}
@@ -90,8 +90,8 @@ func (dis *Discloser) OpenFileAnswer(ctx context.Context, in acting.Intent, a ac
 	in.Call.SendFor(MaxFileTime)
 	ctx = context.WithoutCancel(ctx)
 	s.file = seal.OpenFile(f.Key, f.Size, func(offset int64) (io.ReadCloser, error) { return dis.Blobs.Open(ctx, f.ID.UUID, offset) })
-	s.begin = make([]byte, min(s.to-s.from, pieceSize))
-	if _, err = s.file.Seek(s.from, io.SeekStart); err == nil {
+	s.begin = make([]byte, min(s.Length(), pieceSize))
+	if _, err = s.file.Seek(s.From, io.SeekStart); err == nil {
 		_, err = io.ReadFull(s.file, s.begin)
 	}
 	if err != nil {
@@ -99,7 +99,7 @@ func (dis *Discloser) OpenFileAnswer(ctx context.Context, in acting.Intent, a ac
 		dis.RecordFailed(in, a, err)
 		return nil, err
 	}
-	s.left = s.to - s.from - int64(len(s.begin))
+	s.left = s.Length() - int64(len(s.begin))
 	in.Call.OnAnswered(func(whole bool) {
 		if whole {
 			dis.RecordDelivered(in, a)
@@ -150,13 +150,7 @@ func (s *FileAnswer) send(w http.ResponseWriter) (err error) {
 	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="attachment-%s.%s"`, s.ID, fileSuffixes[s.Type]))
 	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'; sandbox")
 	h.Set("Accept-Ranges", "bytes")
-	h.Set("Content-Length", strconv.FormatInt(s.to-s.from, 10))
-	status := http.StatusOK
-	if s.ranged {
-		h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", s.from, s.to-1, s.Size))
-		status = http.StatusPartialContent
-	}
-	w.WriteHeader(status)
+	w.WriteHeader(s.Head(h))
 	for next := s.begin; ; {
 		if _, err := w.Write(next); err != nil {
 			return fmt.Errorf("send a file: %w", err)
@@ -213,13 +207,36 @@ func (s *FileAnswer) watch() (stop func()) {
 	}
 }
 
-// ParseRange reads a Range header (RFC 9110 section 14): to is not in the range. What is
-// not one range of bytes asks for the whole.
-func ParseRange(header string, size int64) (from, to int64, ranged bool, err error) {
+// ByteRange is what is sent of a file: the whole, or a range of its bytes.
+type ByteRange struct {
+	From, To int64 // To is not in it
+	of       int64 // the file's size
+	partial  bool
+}
+
+// Whole returns the range that is all of a file of a size in bytes.
+func Whole(size int64) ByteRange { return ByteRange{To: size, of: size} }
+
+// Length returns the number of bytes in the range.
+func (r ByteRange) Length() int64 { return r.To - r.From }
+
+// Head sets what an answer says of the range, and returns its status (RFC 9110 section 14).
+func (r ByteRange) Head(h http.Header) (status int) {
+	h.Set("Content-Length", strconv.FormatInt(r.Length(), 10))
+	if !r.partial {
+		return http.StatusOK
+	}
+	h.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", r.From, r.To-1, r.of))
+	return http.StatusPartialContent
+}
+
+// ParseRange reads a Range header (RFC 9110 section 14) for a file of a size in bytes. What is
+// not one range of bytes asks for the whole. It refuses a range that begins after the file's end.
+func ParseRange(header string, size int64) (ByteRange, error) {
 	spec, bytes := strings.CutPrefix(header, "bytes=")
 	first, last, dash := strings.Cut(spec, "-")
 	if !bytes || !dash || strings.Contains(last, ",") {
-		return 0, size, false, nil
+		return Whole(size), nil
 	}
 	a, okA := parseOffset(first)
 	b, okB := parseOffset(last)
@@ -229,12 +246,12 @@ func ParseRange(header string, size int64) (from, to int64, ranged bool, err err
 	case okA && last == "":
 		b = size - 1
 	case !okA || !okB || b < a:
-		return 0, size, false, nil
+		return Whole(size), nil
 	}
 	if a >= size || first == "" && a == size {
-		return 0, 0, false, rangeNotSatisfiable(size)
+		return ByteRange{}, rangeNotSatisfiable(size)
 	}
-	return a, min(b, size-1) + 1, true, nil
+	return ByteRange{From: a, To: min(b, size-1) + 1, of: size, partial: true}, nil
 }
 
 func parseOffset(digits string) (int64, bool) {
