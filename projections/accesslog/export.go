@@ -19,22 +19,18 @@ type Exported struct {
 // Export yields entries as they were at a leaf, in log order, in constant memory and without
 // keeping the tables from moving on. An error ends it.
 func (l *Log) Export(ctx context.Context, asOf int64, f Exported) iter.Seq2[Entry, error] {
-	query, about := selectEntries, []any(nil)
-	if f.Citizens != nil {
-		query, about = ofCitizens(query, nil, f.Citizens)
-	}
-	query, _ = f.ofEverybody(query, nil, 0)
+	kind := ` AND e.kind <> 'refusal'`
 	if f.Refused {
-		query += ` AND e.kind = 'refusal'`
-	} else {
-		query += ` AND e.kind <> 'refusal'`
+		kind = ` AND e.kind = 'refusal'`
 	}
-	query += ` AND e.leaf > ? ORDER BY e.leaf LIMIT ?`
 	return projections.Pages(ctx, &l.view, asOf, func(asOf, after int64) (page []Entry, _ int64, err error) {
 		page = make([]Entry, 0, projections.PageRows)
-		_, args := f.ofEverybody("", append([]any{asOf, asOf, int64(projections.Latest), asOf}, about...), asOf)
-		bind := append(args, after, projections.PageRows)
-		err = l.view.Select(ctx, query, bind, func(scan func(...any) error) error {
+		query, args := selectEntries, []any{asOf, asOf, int64(projections.Latest), asOf}
+		if f.Citizens != nil {
+			query, args = ofCitizens(query, args, f.Citizens)
+		}
+		query, args = f.ofEverybody(query, args, asOf)
+		err = l.view.Select(ctx, query+kind+` AND e.leaf > ? ORDER BY e.leaf LIMIT ?`, append(args, after, projections.PageRows), func(scan func(...any) error) error {
 			e, err := scanEntry(scan)
 			if err == nil {
 				page, after = append(page, e), e.Leaf
