@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"time"
 
 	"coffre/eventstore"
 )
@@ -34,6 +35,22 @@ func At(leaf int64) int64 {
 		return newest
 	}
 	return leaf
+}
+
+// Micros returns a time as tables keep it, in microseconds since 1970; 0 for the zero time.
+func Micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+// Instant returns the time that tables keep as [Micros], in UTC.
+func Instant(micros int64) time.Time {
+	if micros == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(micros).UTC()
 }
 
 // Ours reports whether streams of the category are Coffre's. A leaf is a record of

@@ -185,7 +185,7 @@ func ofCitizens(query string, args []any, citizens []domain.CitizenID) (string, 
 // ofEverybody adds the filter alone to a query over entries at a leaf.
 func (f Filter) ofEverybody(query string, args []any, at int64) (string, []any) {
 	query += notHidden
-	args = append(args, at, micros(f.Now))
+	args = append(args, at, projections.Micros(f.Now))
 	if f.List != "" {
 		query += ` AND ` + listOf + ` = ?`
 		args = append(args, string(f.List))
@@ -299,9 +299,8 @@ func scanEntry(scan func(...any) error) (Entry, error) {
 	copy(e.Mandate.UUID[:], mandate)
 	copy(e.Place.ID[:], event)
 	e.Place.Stream = eventstore.Stream(stream)
-	if copy(e.Investigation.UUID[:], under); until > 0 {
-		e.HiddenUntil = time.UnixMicro(until).UTC()
-	}
+	copy(e.Investigation.UUID[:], under)
+	e.HiddenUntil = projections.Instant(until)
 	e.At = time.UnixMicro(at).UTC()
 	switch {
 	case e.Kind == Refusal:

@@ -47,7 +47,7 @@ const affectedAccesses = ` FROM entries e LEFT JOIN outcomes o ON o.leaf = (
 const affectedCounts = `COUNT(DISTINCT e.access), COUNT(DISTINCT CASE WHEN o.outcome = 'disclosed' THEN e.access END)`
 
 func (a Affected) args(asOf int64) []any {
-	return []any{asOf, asOf, string(a.Type), string(a.Consumer), string(a.Consumer), a.From.UnixMicro(), a.Until.UnixMicro(), asOf, micros(a.Now)}
+	return []any{asOf, asOf, string(a.Type), string(a.Consumer), string(a.Consumer), a.From.UnixMicro(), a.Until.UnixMicro(), asOf, projections.Micros(a.Now)}
 }
 
 // AffectedPersons returns at most limit citizens who are affected by what was recorded up to a

@@ -102,9 +102,8 @@ func scanGroup(scan func(...any) error) (Group, error) {
 	copy(g.Reader.UUID[:], reader)
 	copy(g.Mandate.UUID[:], mandate)
 	copy(g.Consent.UUID[:], consent)
-	if copy(g.Investigation.UUID[:], under); until > 0 {
-		g.HiddenUntil = time.UnixMicro(until).UTC()
-	}
+	copy(g.Investigation.UUID[:], under)
+	g.HiddenUntil = projections.Instant(until)
 	g.First, g.Last = time.UnixMicro(first).UTC(), time.UnixMicro(last).UTC()
 	if from == to {
 		g.Weekday = from + 1

@@ -67,14 +67,6 @@ func applyInvestigation(ctx context.Context, tx *projections.Tx, event investiga
 	return err
 }
 
-// micros returns a moment as a query binds it; 0 for the zero time, before which nothing ends.
-func micros(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
-}
-
 // Investigation is an investigation with how much stands under it. Whom it is about is not told.
 type Investigation struct {
 	FirstLeaf int64 // of its opening: its place in lists
@@ -112,7 +104,7 @@ func (l *Log) Investigations(ctx context.Context, f InvestigationFilter, cursor 
 		if *f.Open {
 			open = 1
 		}
-		args = append(args, micros(f.Now), open)
+		args = append(args, projections.Micros(f.Now), open)
 	}
 	all := []Investigation{}
 	err := l.view.Select(ctx, query+` ORDER BY i.leaf LIMIT ?`, append(args, limit), func(scan func(...any) error) error {
@@ -124,10 +116,7 @@ func (l *Log) Investigations(ctx context.Context, f InvestigationFilter, cursor 
 			return err
 		}
 		copy(one.State.Investigation.UUID[:], id)
-		one.OpenedAt, one.Until = time.UnixMicro(opened).UTC(), time.UnixMicro(until).UTC()
-		if lifted > 0 {
-			one.LiftedAt = time.UnixMicro(lifted).UTC()
-		}
+		one.OpenedAt, one.Until, one.LiftedAt = projections.Instant(opened), projections.Instant(until), projections.Instant(lifted)
 		all = append(all, one)
 		return nil
 	})

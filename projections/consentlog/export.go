@@ -34,7 +34,7 @@ func (l *Log) Export(ctx context.Context, asOf int64, f Filter) iter.Seq2[Line, 
 			terms, err := last.decode(row.Text(10))
 			d := Decision{
 				Leaf: row.Int64(0), Consumer: domain.Organisation(row.Text(3)), Purpose: domain.Purpose(row.Text(4)), Act: Act(row.Text(5)),
-				At: instant(row.Int64(6)), Until: instant(row.Int64(7)), Reason: domain.ReasonCode(row.Text(9)),
+				At: projections.Instant(row.Int64(6)), Until: projections.Instant(row.Int64(7)), Reason: domain.ReasonCode(row.Text(9)),
 			}
 			copy(d.Consent.UUID[:], row.Bytes(1))
 			copy(d.Citizen.UUID[:], row.Bytes(2))

@@ -51,7 +51,7 @@ func (l *Log) selectDecisions(ctx context.Context, query string, args []any, vis
 		copy(d.Consent.UUID[:], id)
 		copy(d.Citizen.UUID[:], of)
 		copy(d.Mandate.UUID[:], mandate)
-		d.At, d.Until = instant(at), instant(until)
+		d.At, d.Until = projections.Instant(at), projections.Instant(until)
 		visit(&d)
 		return nil
 	})
@@ -182,17 +182,17 @@ func scanConsent(scan func(...any) error, at int64) (Consent, error) {
 	}
 	copy(c.Consent.UUID[:], id)
 	copy(c.Citizen.UUID[:], of)
-	c.RequestedAt, c.Tracked = instant(requested), tracked == 1
+	c.RequestedAt, c.Tracked = projections.Instant(requested), tracked == 1
 	terms := requestedTerms
 	if c.GrantedLeaf <= at {
-		terms, c.GrantedAt = grantedTerms, instant(granted)
+		terms, c.GrantedAt = grantedTerms, projections.Instant(granted)
 		copy(c.Mandate.UUID[:], mandate)
 		copy(c.Renews.UUID[:], renews)
 	} else {
 		c.GrantedLeaf = projections.Latest
 	}
 	if c.EndedLeaf <= at {
-		c.EndedAt = instant(ended)
+		c.EndedAt = projections.Instant(ended)
 		copy(c.EndMandate.UUID[:], endMandate)
 	} else {
 		c.EndedLeaf, c.Reason = projections.Latest, ""
@@ -217,7 +217,7 @@ func (l *Log) Uses(ctx context.Context, id domain.ConsentID, asOf int64) ([]Use,
 				return err
 			}
 			copy(u.Access.UUID[:], access)
-			u.At = instant(at)
+			u.At = projections.Instant(at)
 			all = append(all, u)
 			return nil
 		})
@@ -248,11 +248,4 @@ func (l *Log) Shown(ctx context.Context, id domain.ConsentID) ([]Shown, error) {
 		return nil, fmt.Errorf("consent log: %w", err)
 	}
 	return all, nil
-}
-
-func instant(micros int64) time.Time {
-	if micros == 0 {
-		return time.Time{}
-	}
-	return time.UnixMicro(micros).UTC()
 }

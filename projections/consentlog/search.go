@@ -81,7 +81,7 @@ func (l *Log) Search(ctx context.Context, asOf int64, s Search, cursor int64, li
 			copy(d.Consent.UUID[:], id)
 			copy(d.Citizen.UUID[:], of)
 			copy(d.Mandate.UUID[:], mandate)
-			d.At, d.Until = instant(at), instant(until)
+			d.At, d.Until = projections.Instant(at), projections.Instant(until)
 			all = append(all, d)
 			return nil
 		})

@@ -218,8 +218,8 @@ func (e *Erasures) list(ctx context.Context, query string, args ...any) ([]Erasu
 		copy(one.Erasure.UUID[:], id)
 		copy(one.Citizen.UUID[:], of)
 		copy(one.Document.UUID[:], document)
-		one.RequestedAt, one.ApprovedAt, one.StartedAt = instant(requested), instant(approved), instant(started)
-		one.StoppedAt, one.DoneAt, one.FinalAt = instant(stopped), instant(done), instant(final)
+		one.RequestedAt, one.ApprovedAt, one.StartedAt = projections.Instant(requested), projections.Instant(approved), projections.Instant(started)
+		one.StoppedAt, one.DoneAt, one.FinalAt = projections.Instant(stopped), projections.Instant(done), projections.Instant(final)
 		all = append(all, one)
 		return nil
 	})
@@ -227,11 +227,4 @@ func (e *Erasures) list(ctx context.Context, query string, args ...any) ([]Erasu
 		return nil, fmt.Errorf("erasures: %w", err)
 	}
 	return all, nil
-}
-
-func instant(micros int64) time.Time {
-	if micros == 0 {
-		return time.Time{}
-	}
-	return time.UnixMicro(micros).UTC()
 }

@@ -113,7 +113,7 @@ func (e *Erasures) Holds(ctx context.Context, only *domain.HoldID, which Standin
 		}
 		copy(one.Hold.UUID[:], id)
 		copy(one.Citizen.UUID[:], of)
-		one.PlacedAt, one.LiftedAt = instant(placed), instant(lifted)
+		one.PlacedAt, one.LiftedAt = projections.Instant(placed), projections.Instant(lifted)
 		all = append(all, one)
 		return nil
 	})
@@ -136,7 +136,7 @@ func (e *Erasures) Restrictions(ctx context.Context, which Standing, cursor int6
 		copy(one.ID.UUID[:], id)
 		copy(one.Citizen.UUID[:], of)
 		copy(one.Document.UUID[:], document)
-		one.At, one.LiftedAt = instant(restricted), instant(lifted)
+		one.At, one.LiftedAt = projections.Instant(restricted), projections.Instant(lifted)
 		all = append(all, one)
 		return nil
 	})

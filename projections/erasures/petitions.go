@@ -142,7 +142,7 @@ func (e *Erasures) Petitions(ctx context.Context, f PetitionFilter, today domain
 		copy(one.Entry.UUID[:], entry)
 		copy(one.Access.UUID[:], accessID)
 		copy(one.Document.UUID[:], document)
-		one.Restricts, one.At, one.AnsweredAt = restricts == 1, instant(asked), instant(answered)
+		one.Restricts, one.At, one.AnsweredAt = restricts == 1, projections.Instant(asked), projections.Instant(answered)
 		all = append(all, one)
 		return nil
 	})

@@ -111,7 +111,7 @@ func (e *Erasures) Releases(ctx context.Context, in []ReleaseState, cursor int64
 		}
 		copy(one.Release.UUID[:], id)
 		copy(one.Citizen.UUID[:], begun)
-		one.Until, one.ProposedAt, one.ApprovedAt, one.CompletedAt = instant(until), instant(proposed), instant(approved), instant(completed)
+		one.Until, one.ProposedAt, one.ApprovedAt, one.CompletedAt = projections.Instant(until), projections.Instant(proposed), projections.Instant(approved), projections.Instant(completed)
 		all = append(all, one)
 		return nil
 	})

@@ -71,11 +71,11 @@ func (w *Wallets) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Ev
 	switch f := e.Data.(type) {
 	case document.Issued:
 		_, err := tx.Exec(ctx, insertIssued, leaf, forEver, f.Citizen.UUID[:], f.Document.UUID[:], string(f.Type), string(f.Issuer),
-			leaf, micros(f.At), micros(f.At), string(f.ValidFrom), string(f.ValidUntil), number(f.PersonalValidity),
+			leaf, projections.Micros(f.At), projections.Micros(f.At), string(f.ValidFrom), string(f.ValidUntil), number(f.PersonalValidity),
 			string(e.Stream), e.ID[:], e.Type, blob(e.Keep()), f.Citizen.UUID[:])
 		return err
 	case document.Updated:
-		n, err := tx.Exec(ctx, insertUpdated, leaf, micros(f.At), f.Version, string(f.Reason),
+		n, err := tx.Exec(ctx, insertUpdated, leaf, projections.Micros(f.At), f.Version, string(f.Reason),
 			string(f.ValidFrom), string(f.ValidUntil), string(f.EffectiveFrom),
 			string(e.Stream), e.ID[:], e.Type, blob(e.Keep()), f.Document.UUID[:], forEver)
 		return endReplaced(ctx, tx, f.Document, leaf, n, err)
@@ -96,14 +96,14 @@ func (w *Wallets) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Ev
 			return err
 		}
 		_, err = tx.Exec(ctx, insertMandate, leaf, forEver, forEver, f.Mandate.UUID[:], f.Citizen.UUID[:], f.Representative.UUID[:],
-			string(f.Kind), string(scope), string(f.Source), micros(f.At),
+			string(f.Kind), string(scope), string(f.Source), projections.Micros(f.At),
 			string(e.Stream), e.ID[:], e.Type, blob(e.Keep()), f.Citizen.UUID[:], f.Representative.UUID[:])
 		return err
 	case mandate.Accepted:
-		_, err := tx.Exec(ctx, acceptMandate, leaf, micros(f.At), f.Mandate.UUID[:], forEver, forEver)
+		_, err := tx.Exec(ctx, acceptMandate, leaf, projections.Micros(f.At), f.Mandate.UUID[:], forEver, forEver)
 		return err
 	case mandate.Ended:
-		_, err := tx.Exec(ctx, endMandate, leaf, micros(f.At), string(f.Reason), f.Mandate.UUID[:], forEver)
+		_, err := tx.Exec(ctx, endMandate, leaf, projections.Micros(f.At), string(f.Reason), f.Mandate.UUID[:], forEver)
 		return err
 
 	case citizen.MergedInto:
@@ -119,7 +119,7 @@ func (w *Wallets) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Ev
 }
 
 func changeState(ctx context.Context, tx *projections.Tx, id domain.DocumentID, leaf int64, at time.Time, s DocumentState, reason domain.ReasonCode, from domain.Date) error {
-	n, err := tx.Exec(ctx, insertState, leaf, micros(at), string(s), string(reason), string(from), id.UUID[:], forEver, string(from), string(from))
+	n, err := tx.Exec(ctx, insertState, leaf, projections.Micros(at), string(s), string(reason), string(from), id.UUID[:], forEver, string(from), string(from))
 	return endReplaced(ctx, tx, id, leaf, n, err)
 }
 
@@ -143,21 +143,6 @@ func erase(ctx context.Context, tx *projections.Tx, e eventstore.Event, id domai
 		}
 	}
 	return nil
-}
-
-// micros is the stored form of a time; 0 for none.
-func micros(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMicro()
-}
-
-func instant(micros int64) time.Time {
-	if micros == 0 {
-		return time.Time{}
-	}
-	return time.UnixMicro(micros).UTC()
 }
 
 func number(b bool) int64 {

@@ -66,17 +66,17 @@ func (w *Wallets) mandates(ctx context.Context, query string, id uuid.UUID, asOf
 		copy(m.Representative.UUID[:], representative)
 		copy(m.Place.ID[:], event)
 		m.Place.Stream = eventstore.Stream(stream)
-		m.GrantedAt, m.AcceptedAt, m.EndedAt = instant(granted), instant(accepted), instant(ended)
+		m.GrantedAt, m.AcceptedAt, m.EndedAt = projections.Instant(granted), projections.Instant(accepted), projections.Instant(ended)
 		// What came after the leaf asked for was not known then.
 		m.DeathLeaf = projections.Latest
 		if death.Valid && death.Int64 <= at {
 			m.DeathLeaf = death.Int64
 		}
 		if m.AcceptedLeaf > at {
-			m.AcceptedLeaf, m.AcceptedAt = projections.Latest, instant(0)
+			m.AcceptedLeaf, m.AcceptedAt = projections.Latest, projections.Instant(0)
 		}
 		if m.EndedLeaf > at {
-			m.EndedLeaf, m.EndedAt, m.Reason = projections.Latest, instant(0), ""
+			m.EndedLeaf, m.EndedAt, m.Reason = projections.Latest, projections.Instant(0), ""
 		}
 		all = append(all, m)
 		return nil

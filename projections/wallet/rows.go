@@ -70,7 +70,7 @@ func (b *buffer) add(strings *interner, from projections.Row) {
 	d.ValidFrom, d.ValidUntil = domain.Date(strings.intern(from.Text(8))), domain.Date(strings.intern(from.Text(9)))
 	d.PersonalValidity = from.Int64(10) != 0
 	d.EffectiveFrom, d.RevokedFrom = domain.Date(strings.intern(from.Text(11))), domain.Date(strings.intern(from.Text(12)))
-	d.IssuedAt, d.ChangedAt = instant(from.Int64(13)), instant(from.Int64(14))
+	d.IssuedAt, d.ChangedAt = projections.Instant(from.Int64(13)), projections.Instant(from.Int64(14))
 	d.IssuedLeaf, d.FromLeaf, d.ToLeaf = from.Int64(15), from.Int64(16), from.Int64(17)
 	d.Destroyed = from.Int64(18) != 0
 	d.Place.Stream = eventstore.Stream(from.Text(19))
