@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -267,12 +268,12 @@ func (db *DB) divide(ctx context.Context, reactor string, parts int, first event
 			Commit  int64 `db:"log_commit"`
 			Prepare int64 `db:"log_prepare"`
 		}
-		if err := tx.SelectContext(ctx, &rows, tx.Rebind(`SELECT topic, log_commit, log_prepare FROM reactor_positions WHERE reactor = ?`), reactor); err != nil {
+		if err := tx.SelectContext(ctx, &rows, tx.Rebind(`SELECT topic, log_commit, log_prepare FROM reactor_positions WHERE reactor = ? ORDER BY topic`), reactor); err != nil {
 			return fmt.Errorf("read positions: %w", err)
 		}
-		names := map[string]bool{}
-		for i := range parts {
-			names[Part{i, parts}.String()] = true
+		names := make([]string, parts)
+		for i := range names {
+			names[i] = Part{i, parts}.String()
 		}
 		from := first
 		for i, r := range rows {
@@ -282,7 +283,8 @@ func (db *DB) divide(ctx context.Context, reactor string, parts int, first event
 			}
 			from = lowest(from, at)
 		}
-		for name := range names {
+		// In one order: processes that divide at once wait for each other, and never in a circle.
+		for _, name := range names {
 			if _, err := tx.ExecContext(ctx, tx.Rebind(`
 				INSERT INTO reactor_positions (reactor, topic, log_commit, log_prepare, moved_at) VALUES (?, ?, ?, ?, ?)
 				ON CONFLICT DO NOTHING`),
@@ -291,7 +293,7 @@ func (db *DB) divide(ctx context.Context, reactor string, parts int, first event
 			}
 		}
 		for _, r := range rows {
-			if names[r.Topic] {
+			if slices.Contains(names, r.Topic) {
 				continue
 			}
 			if _, err := tx.ExecContext(ctx, tx.Rebind(`DELETE FROM reactor_positions WHERE reactor = ? AND topic = ?`), reactor, r.Topic); err != nil {

@@ -3,6 +3,7 @@ package reactors
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -169,6 +170,32 @@ func TestWhatIsSetAside(t *testing.T) {
 		}
 		if _, err := db.findPoison(t.Context(), "r", 3); !errors.Is(err, errNotSetAside) {
 			t.Fatal(err)
+		}
+	})
+}
+
+// Processes that start at once on an empty database divide a reactor's work together: each
+// finds every part where one of them put it, and none ends for it.
+func TestProcessesDivideAReactorTogether(t *testing.T) {
+	onEach(t, func(t *testing.T, open func() *DB) {
+		processes := []*DB{open(), open(), open()}
+		for round := range 40 {
+			reactor := fmt.Sprint("r", round)
+			var divided sync.WaitGroup
+			for n, db := range processes {
+				divided.Go(func() {
+					first := eventstore.Position{Commit: uint64(n + 1), Prepare: uint64(n + 1)}
+					if err := db.divide(t.Context(), reactor, 8, first); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			divided.Wait()
+			for n := range 8 {
+				if _, err := processes[0].storedPosition(t.Context(), reactor, (Part{n, 8}).String()); err != nil {
+					t.Fatal(err)
+				}
+			}
 		}
 	})
 }
