@@ -198,7 +198,7 @@ func (r *refusing) refusals(t *testing.T) (all []access.Refused) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if record.Type != "access.refused/1" {
+		if record.Type != "access.refused/2" {
 			continue
 		}
 		data, err := r.Core.Log.Decode(record)
