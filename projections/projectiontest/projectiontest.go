@@ -121,6 +121,7 @@ func Run(t *testing.T, fresh func() projections.Projection, history func(t testi
 		t.Fatalf("a history of %d events proves nothing", len(w.recorded))
 	}
 	OnEach(t, func(t *testing.T, place func(testing.TB) string) { run(t, w, place, fresh) })
+	t.Run("no statement reads a whole table", func(t *testing.T) { planned(t, w, fresh) })
 }
 
 // soak tells whether read models are restarted at every position of a history, not at

@@ -52,8 +52,7 @@ CREATE TABLE signals (
 	at BIGINT NOT NULL,
 	PRIMARY KEY (role, organisation, leaf)
 );
-`,
-	Indexes: `
+
 CREATE INDEX signals_at ON signals (at);
 `,
 }

@@ -25,8 +25,11 @@ import (
 	"coffre/projections"
 	"coffre/projections/accesslog"
 	"coffre/projections/consentlog"
+	"coffre/projections/erasures"
 	"coffre/projections/evidence"
+	"coffre/projections/signals"
 	"coffre/projections/sqlitemodels"
+	"coffre/projections/transparency"
 	"coffre/projections/wallet"
 )
 
@@ -47,7 +50,7 @@ func (b *bench) rebuilding(ctx context.Context) (err error) {
 	if err := inParallel(ctx, rebuiltCitizens, func(ctx context.Context, _ int) error { return aYear(ctx, store) }); err != nil {
 		return err
 	}
-	models := []projections.Projection{wallet.New(), consentlog.New(), accesslog.New(), evidence.New()}
+	models := []projections.Projection{wallet.New(), consentlog.New(), accesslog.New(), evidence.New(), erasures.New(), transparency.New(), signals.New()}
 	folder := dir.File("readmodels")
 	medium, err := sqlitemodels.Open(folder)
 	if err != nil {
