@@ -19,6 +19,7 @@ type generation struct {
 	Tables
 	at       Checkpoint
 	building bool
+	settled  bool // an interrupted build had run Schema.Settle
 
 	users sync.WaitGroup // readers between View.acquire and the end of their query
 	mu    sync.RWMutex
@@ -73,6 +74,47 @@ func createGeneration(ctx context.Context, model Model, p Projection) (*generati
 	return &generation{Tables: tables, building: true}, nil
 }
 
+// resumeGeneration opens what an interrupted build of the projection left, at the page after
+// which it was interrupted; nil when there is nothing that can be gone on with. What is of no
+// use, because it is damaged, another model's or further than the log, is removed.
+func resumeGeneration(ctx context.Context, t *task) (*generation, error) {
+	tables, settled, err := t.model.Resume(ctx)
+	if err != nil || tables == nil {
+		return nil, err
+	}
+	g := &generation{Tables: tables, building: !settled, settled: settled, unscrubbed: true}
+	ours, err := g.readBuilt(ctx, t.p)
+	if err != nil && (ctx.Err() != nil || tables.Fault(err) == Away || tables.Fault(err) == Passing) {
+		return nil, errors.Join(err, g.close())
+	}
+	ahead := false
+	if ours && err == nil {
+		if ahead, err = t.aheadOfLog(ctx, g); err != nil {
+			return nil, errors.Join(err, g.close())
+		}
+	}
+	if !ours || err != nil || ahead {
+		return nil, g.discard(ctx)
+	}
+	return g, nil
+}
+
+// readBuilt learns how far tables that are being built have come, and reports whether they
+// are the projection's.
+func (g *generation) readBuilt(ctx context.Context, p Projection) (ours bool, err error) {
+	tx, err := g.Begin(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer func() { err = errors.Join(err, tx.Rollback()) }()
+	var name string
+	var version int
+	var commit, prepare int64
+	found, err := tx.Get(ctx, `SELECT name, version, commit_position, prepare_position, next_leaf FROM checkpoint`, nil, &name, &version, &commit, &prepare, &g.at.Next)
+	g.at.Position = eventstore.Position{Commit: uint64(commit), Prepare: uint64(prepare)}
+	return found && name == p.Name() && version == p.Version(), err
+}
+
 // firstCheckpoint is the statement for the checkpoint of empty tables.
 func firstCheckpoint(p Projection) string {
 	return fmt.Sprintf(`INSERT INTO checkpoint VALUES ('%s', %d, 0, 0, 0, 0);`, p.Name(), p.Version())
@@ -80,7 +122,11 @@ func firstCheckpoint(p Projection) string {
 
 // finish makes a generation that was built ready for readers.
 func (g *generation) finish(ctx context.Context, model Model, p Projection) (*generation, error) {
-	tables, err := model.Finish(ctx, g.Tables, p.Schema())
+	schema := p.Schema()
+	if g.settled {
+		schema.Settle = ""
+	}
+	tables, err := model.Finish(ctx, g.Tables, schema)
 	if err != nil {
 		return nil, err
 	}

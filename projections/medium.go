@@ -44,11 +44,18 @@ type Generations interface {
 	Start(ctx context.Context) (Tables, error)
 	// Open opens the generation in force; nil when there is none.
 	Open(ctx context.Context) (Tables, error)
-	// Create makes tables for the next generation and runs the statements there. They
-	// need not survive a crash before Finish.
+	// Create makes tables for the next generation and runs the statements there. A crash
+	// leaves what was committed last, or nothing, to Resume.
 	Create(ctx context.Context, statements string) (Tables, error)
+	// Resume opens the newest generation that was created and neither put in force nor
+	// removed, and that nobody has open, so that its build goes on; nil when there is none.
+	// settled tells that Schema.Settle has run there. Where this process alone may write the
+	// tables, what other builds left is removed. It is called while no build of the model
+	// runs in this process.
+	Resume(ctx context.Context) (left Tables, settled bool, err error)
 	// Finish makes a created generation durable, with the indexes that queries need, and
-	// returns it opened for readers. When it fails, the generation is gone.
+	// returns it opened for readers. Indexes that a former Finish made stay. When it fails,
+	// the generation is gone.
 	Finish(ctx context.Context, built Tables, schema Schema) (Tables, error)
 	// Promote puts a finished generation, which has come as far as at, in force for every
 	// process. It returns ErrBehind, and the former one stays in force, when a process's

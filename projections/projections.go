@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"coffre/eventstore"
@@ -126,6 +127,11 @@ type Schema struct {
 	// Settle makes up, once the indexes are there, for what Apply leaves out while
 	// [Tx.Building].
 	Settle string
+}
+
+// IndexesLeft are the statements for Indexes where a former call may have made some.
+func (s Schema) IndexesLeft() string {
+	return strings.ReplaceAll(s.Indexes, "CREATE INDEX ", "CREATE INDEX IF NOT EXISTS ")
 }
 
 // Errors of the read side.

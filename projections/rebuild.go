@@ -1,10 +1,13 @@
 package projections
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
+	"time"
 )
 
 // pagesAhead is how many pages the reader of a rebuild may be before the slowest writer.
@@ -44,13 +47,17 @@ func (r *Runner) rebuild(ctx context.Context, tasks []*task) error {
 	errs := make([]error, len(tasks))
 	var wg sync.WaitGroup
 	for i, t := range tasks {
-		b := &build{t: t, pages: make(chan *page, pagesAhead)}
+		b, err := t.begin(ctx)
+		if err != nil {
+			errs[i] = fmt.Errorf("rebuild %s: %w", t.name, err)
+			continue
+		}
 		builds = append(builds, b)
 		wg.Go(func() {
 			err := b.run(ctx)
 			for range b.pages { // whoever fails lets the others go on
 			}
-			t.update(func() { t.built = -1 })
+			t.update(func() { t.built = nil })
 			var poisoned *Poisoned
 			if errors.As(err, &poisoned) && t.missing() {
 				t.fail(poisoned)
@@ -71,13 +78,22 @@ func (r *Runner) rebuild(ctx context.Context, tasks []*task) error {
 	return errors.Join(append(errs, err)...)
 }
 
-// broadcast reads and decodes the log once, up to where it ends now, for all builds.
+// broadcast reads and decodes the log once, from where the build that has come least far
+// goes on, up to where the log ends now, for all builds.
 func (r *Runner) broadcast(ctx context.Context, builds []*build) error {
+	if len(builds) == 0 {
+		return nil
+	}
 	head, err := r.o.Store.Head(ctx)
 	if err != nil {
 		return fmt.Errorf("head of the log: %w", err)
 	}
-	var at Checkpoint
+	at := builds[0].from
+	for _, b := range builds {
+		if b.from.Position.Compare(at.Position) < 0 {
+			at = b.from
+		}
+	}
 	for at.Position.Compare(head) < 0 {
 		p, err := r.feed.read(ctx, at)
 		if err != nil {
@@ -100,30 +116,75 @@ func (r *Runner) broadcast(ctx context.Context, builds []*build) error {
 
 // build is one generation being built.
 type build struct {
-	t     *task
-	pages chan *page
+	t       *task
+	g       *generation
+	from    Checkpoint // where it began, or goes on
+	awaited bool       // no tables were in force when it began
+	pages   chan *page
 }
 
-// run writes the pages into new tables, finishes them and has them put in force.
+// begin opens the tables to build: new ones, or, where none are in force, those that an
+// interrupted build left.
+func (t *task) begin(ctx context.Context) (b *build, err error) {
+	b = &build{t: t, awaited: t.missing(), pages: make(chan *page, pagesAhead)}
+	if b.awaited {
+		if b.g, err = resumeGeneration(ctx, t); err != nil {
+			return nil, fmt.Errorf("go on with an interrupted build: %w", err)
+		}
+	}
+	if b.g == nil {
+		if b.g, err = createGeneration(ctx, t.model, t.p); err != nil {
+			return nil, err
+		}
+	}
+	b.from = b.g.at
+	if b.from.Next > 0 {
+		t.log.Info("going on with an interrupted build", "leaf", b.from.Next-1)
+	}
+	t.update(func() { t.built = &progress{from: b.from.Next, next: b.from.Next, since: time.Now()} })
+	return b, nil
+}
+
+// run writes the pages into the tables, finishes them and has them put in force.
 func (b *build) run(ctx context.Context) error {
 	t := b.t
-	g, err := createGeneration(ctx, t.model, t.p)
-	if err != nil {
-		return err
-	}
-	t.update(func() { t.built = 0 })
 	for p := range b.pages {
-		if err := g.apply(ctx, 0, t.p, t.wanted, p.items, p.after); err != nil {
-			return errors.Join(err, g.discard(ctx))
+		if p.after.Position.Compare(b.g.at.Position) <= 0 || b.g.settled {
+			continue // taken in before an interruption; what follows a settled build is caught up with at the switch
 		}
-		t.update(func() { t.built = p.after.Next })
+		if err := b.g.apply(ctx, 0, t.p, t.wanted, p.behind(b.g.at), p.after); err != nil {
+			return b.end(ctx, err)
+		}
+		t.update(func() { t.built.next = p.after.Next })
 	}
 	if ctx.Err() != nil {
-		return errors.Join(ctx.Err(), g.discard(ctx))
+		return b.end(ctx, ctx.Err())
 	}
-	ready, err := g.finish(ctx, t.model, t.p)
+	ready, err := b.g.finish(ctx, t.model, t.p)
 	if err != nil {
 		return err
 	}
 	return t.offer(ctx, ready)
+}
+
+// end ends a build that failed. Where readers wait for its tables, and the process ends or the
+// medium is away, they stay for whoever goes on with them. On a full disk they go: others need
+// the room.
+func (b *build) end(ctx context.Context, err error) error {
+	if b.awaited && !b.t.answers() && (ctx.Err() != nil || b.g.Fault(err) == Away) {
+		return errors.Join(err, b.g.close())
+	}
+	return errors.Join(err, b.g.discard(ctx))
+}
+
+// behind returns the items that a checkpoint within the page, or before it, has not passed.
+func (p *page) behind(at Checkpoint) []item {
+	i, _ := slices.BinarySearchFunc(p.items, at.Next, func(it item, next int64) int { return cmp.Compare(it.leaf, next) })
+	return p.items[i:]
+}
+
+// progress is how far a build has come.
+type progress struct {
+	from, next int64 // the leaf with which it began in this process, and the one it takes in next
+	since      time.Time
 }

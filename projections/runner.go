@@ -72,6 +72,11 @@ type Status struct {
 	Lag      int64 `json:"lag"` // leaves not taken in yet
 	// RebuiltTo is the last leaf the tables being built have taken in; -1 when none are.
 	RebuiltTo int64 `json:"rebuiltTo"`
+	// RebuiltFrom is the last leaf that they had taken in when this process began, or went on
+	// with an interrupted build, at RebuildingSince; -1 for the log's beginning. RebuildingSince
+	// is zero while no tables are being built.
+	RebuiltFrom     int64     `json:"rebuiltFrom"`
+	RebuildingSince time.Time `json:"rebuildingSince,omitzero"`
 	// PoisonedLeaf and PoisonedType tell where the projection stopped; -1 and "".
 	PoisonedLeaf int64  `json:"poisonedLeaf"`
 	PoisonedType string `json:"poisonedType,omitempty"`

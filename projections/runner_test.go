@@ -614,6 +614,96 @@ func TestKilledInTheMiddleOfATransaction(t *testing.T) {
 	}
 }
 
+// built are the first leaf that a process takes in while it builds, and what is shown at last.
+func built(t *testing.T, w *projectiontest.World, place string) (first int64, shown []int64) {
+	t.Helper()
+	first = -1
+	p := documents("tally")
+	p.before = func(tx *projections.Tx, leaf int64) error {
+		if first < 0 && tx.Building() {
+			first = leaf
+		}
+		return nil
+	}
+	r := projectiontest.Start(t, w, place, p)
+	r.CaughtUp(t)
+	shown = p.leaves(t)
+	r.Stop()
+	return first, shown
+}
+
+// page is how many events a runner takes in at once.
+const page = 4096
+
+// TestAKilledBuildGoesOnAfterItsLastPage: the files as a kill in the middle of the second page
+// leaves them, and as one in the middle of the first does.
+func TestAKilledBuildGoesOnAfterItsLastPage(t *testing.T) {
+	w := projectiontest.NewWorld()
+	history(t, w, page/2+50)
+	for killed, want := range map[int64]int64{page + 30: page, 30: 0} {
+		dir := t.TempDir()
+		var left string
+		p := documents("tally")
+		p.before = func(tx *projections.Tx, leaf int64) error {
+			if leaf == killed && left == "" {
+				left = copyDir(t, dir)
+			}
+			return nil
+		}
+		r := projectiontest.Start(t, w, dir, p)
+		r.CaughtUp(t)
+		r.Stop()
+		first, shown := built(t, w, left)
+		if first != want || !slices.Equal(shown, upTo(page+100)) {
+			t.Errorf("killed at leaf %d: goes on at %d, want %d, and shows %d leaves", killed, first, want, len(shown))
+		}
+		if names, err := filepath.Glob(filepath.Join(left, "*")); err != nil || len(names) != 1 {
+			t.Errorf("killed at leaf %d: %v are left behind", killed, names)
+		}
+	}
+}
+
+// TestAnEndedBuildGoesOnAfterItsLastPage: a process that is told to end leaves as much.
+func TestAnEndedBuildGoesOnAfterItsLastPage(t *testing.T) {
+	projectiontest.OnEach(t, func(t *testing.T, place func(testing.TB) string) {
+		w := projectiontest.NewWorld()
+		history(t, w, page/2+50)
+		at := place(t)
+		p, arrived := documents("tally"), make(chan struct{})
+		var once sync.Once
+		var goOn sync.WaitGroup
+		goOn.Add(1)
+		p.before = func(tx *projections.Tx, leaf int64) error {
+			if leaf == page+30 {
+				once.Do(func() { close(arrived); goOn.Wait() })
+			}
+			return nil
+		}
+		medium, closed := projectiontest.OpenMedium(t, at)
+		r, err := projections.New(projections.Options{Medium: medium, Store: w, Codec: codec.Catalog, Logger: slog.New(slog.DiscardHandler)}, p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- r.Run(ctx) }()
+		<-arrived
+		all, err := r.Status(t.Context())
+		if s := all[0]; err != nil || s.State != projections.Rebuilding || s.RebuiltTo != page-1 || s.RebuiltFrom != -1 || s.RebuildingSince.IsZero() || s.HeadLeaf != page+99 {
+			t.Errorf("while it is built: %+v, %v", s, err)
+		}
+		stop()
+		goOn.Done()
+		if err := errors.Join(<-done, closed()); err != nil {
+			t.Fatal(err)
+		}
+		first, shown := built(t, w, at)
+		if first != page || !slices.Equal(shown, upTo(page+100)) {
+			t.Errorf("goes on at %d, and shows %d leaves", first, len(shown))
+		}
+	})
+}
+
 func TestRebuildBesideLive(t *testing.T) {
 	w := projectiontest.NewWorld()
 	history(t, w, 4)

@@ -44,7 +44,7 @@ func (t *task) switchOver(ctx context.Context) {
 		return
 	}
 	if err := t.promote(ctx, next); err != nil {
-		t.update(func() { t.built = -1 })
+		t.update(func() { t.built = nil })
 		answer <- errors.Join(err, next.discard(ctx))
 		return
 	}
@@ -86,7 +86,7 @@ func (t *task) promote(ctx context.Context, next *generation) error {
 // ones.
 func (t *task) replace(ctx context.Context, next *generation) {
 	former := t.serve(next)
-	t.update(func() { t.failed, t.state, t.built = nil, CatchingUp, -1 })
+	t.update(func() { t.failed, t.state, t.built = nil, CatchingUp, nil })
 	t.trySucceeded() // the failures were the former tables'
 	if former == nil {
 		t.drop(ctx, next)

@@ -27,8 +27,8 @@ type task struct {
 	state    State
 	failed   error // why it does not go on: *Poisoned, ErrOvertaken, or ErrNotReady when it has ended
 	ended    bool
-	leading  bool  // it holds the lease
-	built    int64 // next leaf of the generation being built; -1 when there is none
+	leading  bool      // it holds the lease
+	built    *progress // of the generation being built; nil when there is none
 	stalls   int
 	failures failures
 	waiting  int           // callers of waitForPosition
@@ -45,7 +45,6 @@ func newTask(r *Runner, p Projection) *task {
 		model:   r.o.Medium.Model(p.Name(), p.Version()),
 		log:     r.o.Logger.With("projection", p.Name()),
 		state:   Starting,
-		built:   -1,
 		changed: make(chan struct{}),
 		awaited: make(chan struct{}, 1),
 	}

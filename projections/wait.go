@@ -71,13 +71,20 @@ func (t *task) missing() bool {
 	return t.current == nil && t.failed == nil
 }
 
+// answers reports whether readers are answered from tables.
+func (t *task) answers() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.current != nil
+}
+
 // status as seen against the log's last leaf.
 func (t *task) status(head int64) Status {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := Status{
 		Name: t.name, Version: t.p.Version(), State: t.state, Leaf: t.at.Next - 1, HeadLeaf: head,
-		RebuiltTo: -1, PoisonedLeaf: -1, FailingSince: t.failures.seen(), Stalls: t.stalls,
+		RebuiltTo: -1, RebuiltFrom: -1, PoisonedLeaf: -1, FailingSince: t.failures.seen(), Stalls: t.stalls,
 	}
 	if !s.FailingSince.IsZero() && (s.State == Live || s.State == CatchingUp) {
 		s.State = Failing
@@ -90,8 +97,8 @@ func (t *task) status(head int64) Status {
 	if errors.As(t.failed, &poisoned) {
 		s.PoisonedLeaf, s.PoisonedType = poisoned.Leaf, poisoned.Type
 	}
-	if t.built >= 0 {
-		s.State, s.RebuiltTo = Rebuilding, t.built-1
+	if t.built != nil {
+		s.State, s.RebuiltTo, s.RebuiltFrom, s.RebuildingSince = Rebuilding, t.built.next-1, t.built.from-1, t.built.since
 	}
 	return s
 }

@@ -10,12 +10,14 @@
 package pgmodels
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"math"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -110,8 +112,7 @@ func (m *Medium) Furthest(ctx context.Context) (name string, at eventstore.Posit
 	return name, at, err
 }
 
-// Discard implements projections.Medium. The schemas go when the next generation is in
-// force.
+// Discard implements projections.Medium.
 func (m *Medium) Discard(ctx context.Context, end eventstore.Position) (names []string, err error) {
 	err = m.eachLive(ctx, func(s *model, generation int64, shown eventstore.Position) error {
 		if shown.Compare(end) <= 0 {
@@ -120,7 +121,28 @@ func (m *Medium) Discard(ctx context.Context, end eventstore.Position) (names []
 		names = append(names, s.name)
 		return s.Withdraw(ctx, generation)
 	})
-	return names, err
+	return names, errors.Join(err, m.discardBuilds(ctx))
+}
+
+// discardBuilds removes what interrupted builds left, which nobody has open.
+func (m *Medium) discardBuilds(ctx context.Context) error {
+	left, err := m.schemas(ctx, `coffre\_%\_v%\_g%`)
+	if err != nil {
+		return fmt.Errorf("discard read model: %w", err)
+	}
+	var live []int64 // numbers are one sequence
+	if err := m.control.SelectContext(ctx, &live, `SELECT generation FROM live`); err != nil {
+		return fmt.Errorf("discard read model: %w", err)
+	}
+	for _, one := range left {
+		if slices.Contains(live, one.generation) {
+			continue
+		}
+		if _, err := m.session.Alone(ctx, generationLock(one.Name), func() error { return dropSchema(ctx, m.control, one.Name) }); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // eachLive calls each with the generations in force.
@@ -237,6 +259,69 @@ func (s *model) Create(ctx context.Context, statements string) (projections.Tabl
 	return d, nil
 }
 
+// settledMark is the comment on the schema of a generation where Schema.Settle has run.
+const settledMark = "settled"
+
+// Resume implements projections.Generations. What other builds left goes with Drop.
+func (s *model) Resume(ctx context.Context) (projections.Tables, bool, error) {
+	inForce, err := s.inForce(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	left, err := s.m.schemas(ctx, fmt.Sprintf(`coffre\_%s\_v%d\_g%%`, s.name, s.version))
+	if err != nil {
+		return nil, false, fmt.Errorf("resume read model: %w", err)
+	}
+	slices.SortFunc(left, func(a, b schemaLeft) int { return cmp.Compare(b.generation, a.generation) })
+	for _, one := range left {
+		if one.generation == inForce {
+			continue
+		}
+		free, err := s.m.session.Alone(ctx, generationLock(one.Name), func() error { return nil })
+		if err != nil {
+			return nil, false, fmt.Errorf("resume read model: %w", err)
+		}
+		if !free { // another process builds it
+			continue
+		}
+		d, err := s.open(ctx, one.generation)
+		if err != nil {
+			return nil, false, fmt.Errorf("resume read model: %w", err)
+		}
+		if d != nil {
+			return d, one.Settled, nil
+		}
+	}
+	return nil, false, nil
+}
+
+// schemaLeft is a schema of a generation, in whatever state.
+type schemaLeft struct {
+	Name       string `db:"nspname"`
+	Settled    bool   `db:"settled"`
+	generation int64
+}
+
+// schemas returns the generations whose schemas have names like the pattern.
+func (m *Medium) schemas(ctx context.Context, pattern string) (all []schemaLeft, err error) {
+	var found []schemaLeft
+	if err := m.control.SelectContext(ctx, &found, `SELECT nspname, COALESCE(obj_description(oid, 'pg_namespace') = $2, false) AS settled
+		FROM pg_namespace WHERE nspname LIKE $1 ORDER BY nspname`, pattern, settledMark); err != nil {
+		return nil, err
+	}
+	for _, one := range found {
+		part := schemaPattern.FindStringSubmatch(one.Name)
+		if part == nil {
+			continue
+		}
+		if one.generation, err = strconv.ParseInt(part[3], 10, 64); err != nil {
+			continue // no schema of ours
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
 // Finish implements projections.Generations.
 func (s *model) Finish(ctx context.Context, built projections.Tables, schema projections.Schema) (projections.Tables, error) {
 	d := built.(*tables)
@@ -247,8 +332,8 @@ func (s *model) Finish(ctx context.Context, built projections.Tables, schema pro
 	}
 	for _, step := range []string{
 		`SET statement_timeout = 0`, // an index over millions of rows takes its time; ctx bounds it
-		schema.Indexes,
-		`BEGIN;` + schema.Settle + `COMMIT`,
+		schema.IndexesLeft(),
+		`BEGIN;` + schema.Settle + `COMMENT ON SCHEMA ` + d.name + ` IS '` + settledMark + `'; COMMIT`,
 		`ANALYZE ` + strings.Join(names, ", "),
 		`RESET statement_timeout`,
 	} {

@@ -37,6 +37,9 @@ func RunMedium(t *testing.T, place func(testing.TB) string, open func(t testing.
 		{"a transaction outlives its context", outlivesItsContext},
 		{"a failed build leaves nothing", failedBuildLeavesNothing},
 		{"an interrupted build is removed", interruptedBuild},
+		{"an interrupted build goes on", interruptedBuildGoesOn},
+		{"a finished build that was not promoted is not settled again", finishedGoesOn},
+		{"a build is not gone on with behind the end of the log", discardedBuild},
 		{"a replaced generation is dropped when nobody has it open", droppedWhenUnused},
 		{"a withdrawn generation is not opened", withdrawn},
 		{"deleted bytes are removed", deletedBytes},
@@ -373,6 +376,84 @@ func interruptedBuild(t *testing.T, o *openMedium) {
 	}
 	o.wantGenerations(t, 1)
 	wantRows(t, next, "1 label ;")
+}
+
+// resume goes on with a build in the next process; nil when there is nothing to go on with.
+func (o *openMedium) resume(t testing.TB) (left projections.Tables, settled bool) {
+	t.Helper()
+	if inForce := o.restart(t); inForce != nil {
+		t.Fatal("in force is ", inForce.Generation())
+	}
+	left, settled, err := o.Resume(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return left, settled
+}
+
+func interruptedBuildGoesOn(t *testing.T, o *openMedium) {
+	if left, _ := o.resume(t); left != nil {
+		t.Fatal("nothing was begun, and left is ", left.Generation())
+	}
+	shut(t, o.create(t, 1, "older", nil))
+	interrupted := o.create(t, 2, "left", nil)
+	number := interrupted.Generation()
+	shut(t, interrupted)
+	left, settled := o.resume(t)
+	if left == nil || settled || left.Generation() != number {
+		t.Fatal("left is ", left, settled)
+	}
+	insert(t, left, 3, "label", nil)
+	done, err := o.Finish(t.Context(), left, mediumSchema)
+	if err == nil {
+		err = o.Promote(t.Context(), done, projections.Checkpoint{Next: 3})
+	}
+	if err == nil {
+		err = o.Drop(t.Context(), number)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shut(t, done)
+	wantRows(t, done, "2 settled ;3 label ;")
+	o.wantGenerations(t, 1)
+}
+
+// Files that are finished are in force after a restart, so nobody goes on with them.
+func finishedGoesOn(t *testing.T, o *openMedium) {
+	done, err := o.Finish(t.Context(), o.create(t, 1, "left", nil), mediumSchema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	insert(t, done, 2, "left", nil)
+	shut(t, done)
+	if !onPostgres(o.place) {
+		again := o.restart(t)
+		defer shut(t, again)
+		wantRows(t, again, "1 settled ;2 left ;")
+		return
+	}
+	left, settled := o.resume(t)
+	if left == nil || !settled {
+		t.Fatal("left is ", left, settled)
+	}
+	again, err := o.Finish(t.Context(), left, projections.Schema{Indexes: mediumSchema.Indexes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shut(t, again)
+	wantRows(t, again, "1 settled ;2 left ;")
+}
+
+func discardedBuild(t *testing.T, o *openMedium) {
+	shut(t, o.create(t, 1, "label", nil))
+	o.close(t)
+	m, closed := o.open(t, o.place)
+	o.Model, o.closed = m.Model("things", 1), closed
+	if _, err := m.Discard(t.Context(), eventstore.Position{}); err != nil {
+		t.Fatal(err)
+	}
+	o.wantGenerations(t, 0)
 }
 
 func droppedWhenUnused(t *testing.T, o *openMedium) {

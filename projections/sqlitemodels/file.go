@@ -208,6 +208,14 @@ func (f *file) Close() error {
 	return err
 }
 
+// removeJournal removes the journal of a build that was closed, which holds nothing then.
+func (f *file) removeJournal() error {
+	if err := os.Remove(f.path + "-journal"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("finish read model: %w", err)
+	}
+	return nil
+}
+
 // Remove implements projections.Tables.
 func (f *file) Remove(context.Context) error {
 	var all error

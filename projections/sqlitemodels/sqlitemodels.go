@@ -3,8 +3,9 @@
 //
 // Each generation is a file of its own, NAME.vVERSION.gGENERATION.db. A rebuild writes
 // the next generation under the suffix .building, syncs it and renames it. After a
-// restart the highest sound generation is in force. Files of a build that was
-// interrupted, of lower generations and of other versions are dropped.
+// restart the highest sound generation is in force; without one, a build that was
+// interrupted goes on after its last commit. Other files of interrupted builds, of lower
+// generations and of other versions are dropped.
 // docs/decisions/0003-read-models.md says why.
 //
 // Invariant: a file with the suffix .db was complete and durable when it got its name.
@@ -47,11 +48,12 @@ const (
 )
 
 // Pragmas of the connection that writes. A live file's only writer waits for nobody but, in
-// Clean, for readers: not for long. A file being built has one connection, no reader and
-// nothing to survive a crash: without a write-ahead log each page is written once.
+// Clean, for readers: not for long. A file being built has one connection and no reader: with
+// a rollback journal a page that is new is written once, and what was committed outlives a
+// crash.
 const (
 	livePragmas  = `PRAGMA busy_timeout=50`
-	buildPragmas = `PRAGMA journal_mode=MEMORY; PRAGMA locking_mode=EXCLUSIVE`
+	buildPragmas = `PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=TRUNCATE`
 )
 
 // Medium is a directory of read models.
@@ -90,14 +92,33 @@ func (m Medium) Discard(ctx context.Context, end eventstore.Position) (names []s
 			return nil
 		}
 		names = append(names, name)
-		for _, suffix := range []string{"", "-wal", "-shm"} { // what a crash leaves goes with the next generation
+		for _, suffix := range []string{"", "-wal", "-shm"} {
 			if err := os.Remove(path + suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
 				return fmt.Errorf("discard read model: %w", err)
 			}
 		}
 		return nil
 	})
-	return names, errors.Join(err, sqlitedb.SyncDir(m.dir, ""))
+	return names, errors.Join(err, m.discardBuilds(), sqlitedb.SyncDir(m.dir, ""))
+}
+
+// discardBuilds removes what interrupted builds left.
+func (m Medium) discardBuilds() error {
+	entries, err := os.ReadDir(m.dir)
+	if err != nil {
+		return fmt.Errorf("read models: %w", err)
+	}
+	var all error
+	for _, e := range entries {
+		part := filePattern.FindStringSubmatch(e.Name())
+		if part == nil || part[4] != buildingSuffix {
+			continue
+		}
+		if err := os.Remove(filepath.Join(m.dir, e.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
+			all = errors.Join(all, fmt.Errorf("discard read model: %w", err))
+		}
+	}
+	return all
 }
 
 // eachLive calls each with the complete generations that can be read and nobody has open.
@@ -289,8 +310,7 @@ func (m *model) check(ctx context.Context, f *file) error {
 	return err
 }
 
-// Create implements projections.Generations: until Finish, a crash leaves a file that
-// is thrown away.
+// Create implements projections.Generations.
 func (m *model) Create(ctx context.Context, statements string) (projections.Tables, error) {
 	_, highest, err := m.generations()
 	if err != nil {
@@ -300,18 +320,115 @@ func (m *model) Create(ctx context.Context, statements string) (projections.Tabl
 	m.highest = max(m.highest, highest) + 1
 	generation := m.highest
 	m.mu.Unlock()
-	f := newFile(nil, m.path(generation, buildingSuffix), generation, buildPragmas)
-	if f.db, err = sqlitedb.Open(ctx, f.path, sqlitedb.Options{PageSize: pageSize, SecureDelete: true, Volatile: true, Cache: buildCache, Checksums: true, Verified: true}); err != nil {
+	f, err := m.openBuilding(ctx, generation)
+	if err != nil {
 		return nil, errors.Join(err, f.Remove(ctx))
 	}
 	conn, err := f.writer(ctx)
 	if err == nil {
-		_, err = conn.ExecContext(ctx, dialect(statements))
+		_, err = conn.ExecContext(ctx, `BEGIN IMMEDIATE;`+dialect(statements)+`COMMIT`)
 	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("create read model: %w", err), f.Close(), f.Remove(ctx))
 	}
 	return f, nil
+}
+
+// openBuilding opens or creates the file of a build. The file is returned, closed, with an
+// error.
+func (m *model) openBuilding(ctx context.Context, generation int64) (f *file, err error) {
+	f = newFile(nil, m.path(generation, buildingSuffix), generation, buildPragmas)
+	f.db, err = sqlitedb.Open(ctx, f.path, sqlitedb.Options{PageSize: pageSize, SecureDelete: true, Cache: buildCache, Checksums: true, Verified: true})
+	return f, err
+}
+
+// Resume implements projections.Generations.
+func (m *model) Resume(ctx context.Context) (projections.Tables, bool, error) {
+	left, err := m.unfinished()
+	if err != nil {
+		return nil, false, err
+	}
+	for _, generation := range left {
+		f, settled, err := m.reopen(ctx, generation)
+		if f := fault(err); err != nil && (ctx.Err() != nil || f == projections.Passing || f == projections.Away) {
+			return nil, false, err
+		}
+		if err != nil {
+			continue // it is of no use, and removed with the others
+		}
+		m.mu.Lock()
+		m.highest = max(m.highest, generation)
+		m.mu.Unlock()
+		if err := m.removeBuilds(generation); err != nil {
+			return nil, false, errors.Join(err, f.Close())
+		}
+		return f, settled, nil
+	}
+	return nil, false, m.removeBuilds(0)
+}
+
+// unfinished returns the numbers of this version's builds that were not finished, highest
+// first.
+func (m *model) unfinished() (all []int64, err error) {
+	err = m.eachFile(func(name string, part []string, generation int64) error {
+		if part[2] == strconv.Itoa(m.version) && part[4] == buildingSuffix && part[5] == "" {
+			all = append(all, generation)
+		}
+		return nil
+	})
+	slices.Sort(all)
+	slices.Reverse(all)
+	return all, err
+}
+
+// reopen opens a build that was interrupted, and tells whether it was settled.
+func (m *model) reopen(ctx context.Context, generation int64) (f *file, settled bool, err error) {
+	if f, err = m.openBuilding(ctx, generation); err != nil {
+		return nil, false, err
+	}
+	conn, err := f.writer(ctx)
+	if err == nil {
+		err = conn.QueryRowxContext(ctx, `PRAGMA user_version`).Scan(&settled)
+	}
+	if err != nil {
+		return nil, false, errors.Join(fmt.Errorf("open read model: %w", err), f.Close())
+	}
+	return f, settled, nil
+}
+
+// removeBuilds removes what builds of the projection left, of whatever version, but for one.
+func (m *model) removeBuilds(kept int64) error {
+	return m.eachFile(func(name string, part []string, generation int64) error {
+		if part[4] != buildingSuffix || generation == kept && part[2] == strconv.Itoa(m.version) {
+			return nil
+		}
+		if err := os.Remove(filepath.Join(m.dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("drop read model: %w", err)
+		}
+		return nil
+	})
+}
+
+// eachFile calls each with the projection's files, and the parts of their names.
+func (m *model) eachFile(each func(name string, part []string, generation int64) error) error {
+	entries, err := os.ReadDir(m.dir)
+	if err != nil {
+		return fmt.Errorf("read models: %w", err)
+	}
+	for _, e := range entries {
+		part := filePattern.FindStringSubmatch(e.Name())
+		if part == nil || part[1] != m.name {
+			continue
+		}
+		generation, err := strconv.ParseInt(part[3], 10, 64)
+		if err != nil {
+			continue // no file of ours
+		}
+		if err := each(e.Name(), part, generation); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // dialect puts a schema into SQLite's words: only INTEGER makes a key the row's own
@@ -325,7 +442,7 @@ func dialect(schema string) string {
 func (m *model) Finish(ctx context.Context, built projections.Tables, schema projections.Schema) (projections.Tables, error) {
 	f := built.(*file)
 	conn, err := f.writer(ctx)
-	for _, step := range []string{schema.Indexes, `BEGIN IMMEDIATE;` + schema.Settle + `COMMIT`} {
+	for _, step := range []string{schema.IndexesLeft(), `BEGIN IMMEDIATE;` + schema.Settle + `PRAGMA user_version=1; COMMIT`} {
 		if err == nil {
 			_, err = conn.ExecContext(ctx, step)
 		}
@@ -334,7 +451,7 @@ func (m *model) Finish(ctx context.Context, built projections.Tables, schema pro
 		err = fmt.Errorf("finish read model: %w", err)
 	}
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = syncFile(f.path)
+		err = errors.Join(syncFile(f.path), f.removeJournal())
 	}
 	final := m.path(f.generation, liveSuffix)
 	if err == nil {

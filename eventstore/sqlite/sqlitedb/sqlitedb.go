@@ -61,8 +61,8 @@ type Options struct {
 	// Verified refuses a file whose pages carry no checksums, or whose header no longer says
 	// that they do, as sqlite3.CORRUPT.
 	Verified bool
-	// Volatile gives up durability (synchronous=OFF) while a read model is rebuilt into
-	// a file of its own. A crash may leave that file corrupt: it must be thrown away.
+	// Volatile gives up durability (synchronous=OFF) while a copy is written into a file of
+	// its own. A crash may leave that file corrupt: it must be thrown away.
 	Volatile bool
 	// Lagging syncs a commit with the next checkpoint: a power cut may take the last ones,
 	// and leaves a database that is as it was before them.
