@@ -21,12 +21,15 @@ const Fallback domain.Language = "nl"
 //go:embed nl.json fr.json de.json en.json
 var files embed.FS
 
-var all = load("nl", "fr", "de", "en")
+var all = Load(files, "", "nl", "fr", "de", "en")
 
-func load(languages ...domain.Language) map[domain.Language]map[string]string {
+// Load reads the texts of these languages from the files LANGUAGE.json of a folder in files,
+// whose name ends with a slash, or is "". It panics where a file is missing or does not read: a
+// broken program.
+func Load(files embed.FS, folder string, languages ...domain.Language) map[domain.Language]map[string]string {
 	read := make(map[domain.Language]map[string]string, len(languages))
 	for _, lang := range languages {
-		content, err := files.ReadFile(string(lang) + ".json")
+		content, err := files.ReadFile(folder + string(lang) + ".json")
 		var table map[string]string
 		if err == nil {
 			err = json.Unmarshal(content, &table)
