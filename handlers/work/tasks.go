@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
 	"coffre/domain"
+	"coffre/handlers/acting"
 	"coffre/handlers/edge"
+	"coffre/projections"
 )
 
 const (
@@ -226,11 +229,24 @@ func (work *Worker) runTask(ctx context.Context, t task) {
 			work.Slog.InfoContext(ctx, "a task waits for somebody", slog.String("task", t.name), slog.String("why", refusal.Slug))
 			return
 		}
-		work.Slog.ErrorContext(ctx, "a task is tried again", slog.String("task", t.name), slog.Any("error", err))
+		level := slog.LevelError
+		if modelsBehind(err) {
+			level = slog.LevelWarn
+		}
+		work.Slog.Log(ctx, level, "a task is tried again", slog.String("task", t.name), slog.Any("error", err))
 		if wait(ctx, pause) != nil {
 			return
 		}
 	}
+}
+
+// modelsBehind reports whether err is nothing but that read models are being built or have not
+// come far enough, which passes by itself: a start that builds them meets it.
+func modelsBehind(err error) bool {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		return !slices.ContainsFunc(all.Unwrap(), func(one error) bool { return !modelsBehind(one) })
+	}
+	return errors.Is(err, acting.ErrModelsBehind) || errors.Is(err, projections.ErrNotReady)
 }
 
 // attempt runs the task once. A panic becomes an error of this task and does not end the

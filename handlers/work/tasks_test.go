@@ -3,6 +3,7 @@ package work
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync/atomic"
 	"testing"
@@ -12,6 +13,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/handlers/acting"
 	"coffre/handlers/disclosure"
+	"coffre/projections"
 )
 
 // Tasks with the same name never run concurrently; one that is enqueued while it runs runs
@@ -105,5 +107,26 @@ func TestPanicIsAnErrorOfTheTask(t *testing.T) {
 	broken := task{name: "broken", run: nil}
 	if err := broken.attempt(t.Context()); err == nil || errors.Is(err, t.Context().Err()) && t.Context().Err() != nil {
 		t.Fatal(err)
+	}
+}
+
+// That read models are being built is no fault of a task: it is tried again, and nobody is
+// called for it. Anything else beside it is one.
+func TestOnlyReadModelsBehindAreNoFault(t *testing.T) {
+	fault := errors.New("away")
+	for _, c := range []struct {
+		err    error
+		behind bool
+	}{
+		{acting.ErrModelsBehind, true},
+		{fmt.Errorf("resume: %w", projections.ErrNotReady), true},
+		{errors.Join(acting.ErrModelsBehind, projections.ErrNotReady), true},
+		{errors.Join(acting.ErrModelsBehind, fault), false},
+		{errors.Join(fault, errors.Join(acting.ErrModelsBehind)), false},
+		{fault, false},
+	} {
+		if got := modelsBehind(c.err); got != c.behind {
+			t.Errorf("%v is behind: %v", c.err, got)
+		}
 	}
 }
