@@ -12,7 +12,8 @@ import (
 
 // listens lists the files that listen, with what comes in there.
 var listens = map[string]string{
-	"cmd/coffre/serve.go":           "callers of the API, and operators",
+	"cmd/coffre/ports.go":           "callers of the API, and operators",
+	"cmd/coffre/serve.go":           "the control socket",
 	"cmd/coffre/command_witness.go": "logs that ask for a cosignature",
 	"cmd/coffre/connect.go":         "the control socket, of a command that serves it meanwhile",
 	"cmd/coffre/vault/datadir.go":   "the control socket",

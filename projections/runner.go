@@ -232,6 +232,18 @@ func (r *Runner) Starting() (names []string) {
 	return names
 }
 
+// Missing names the projections that answer nobody yet and are on their way to: their tables
+// are still to be opened or built, and no try to do so failed again and again. It asks nothing
+// of the log.
+func (r *Runner) Missing() (names []string) {
+	for _, t := range r.tasks {
+		if t.missing() && t.status(-1).FailingSince.IsZero() {
+			names = append(names, t.name)
+		}
+	}
+	return names
+}
+
 // sleep waits for d, for ctx or for wake.
 func sleep(ctx context.Context, d time.Duration, wake <-chan struct{}) {
 	timer := time.NewTimer(d)

@@ -5,13 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"os"
 	"time"
 
 	"coffre/cmd/coffre/vault"
-	"coffre/handlers/edge"
 	"coffre/handlers/reactors/webhook"
 )
 
@@ -73,6 +71,26 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 			return err
 		}
 	}
+	ports := newPorts(logger)
+	defer ports.close()
+	vo.Opening = &vault.Opening{}
+	public, operators := vo.Opening.Handlers(logger)
+	try := o.dutyBanner()
+	var answers, tells *relay
+	if o.Listen != "" {
+		address, r, err := ports.open(ctx, o.Listen, public)
+		if err != nil {
+			return fmt.Errorf("listen: %w", err)
+		}
+		answers, try = r, o.banner()+whatToTry(o, t.name(), address)
+	}
+	if o.Ops != "" {
+		address, r, err := ports.open(ctx, o.Ops, operators)
+		if err != nil {
+			return fmt.Errorf("listen for operators: %w", err)
+		}
+		tells, try = r, try+fmt.Sprintf("For operators: http://%s/metrics and /readyz\n", address)
+	}
 	v, err := openWhenKeysAnswer(ctx, o.Data, vo, keeperPause)
 	if err != nil || v == nil {
 		return err
@@ -88,56 +106,39 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	if err != nil {
 		return err
 	}
-	servers := map[*http.Server]net.Listener{vault.NewControlServer(v.Control()): control}
-	try := o.dutyBanner()
-	if o.Listen != "" {
-		public, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Listen)
-		if err != nil {
-			return errors.Join(fmt.Errorf("listen: %w", err), control.Close())
-		}
-		servers[edge.NewHTTPServer(v.Handler())] = public
-		try = o.banner() + whatToTry(o, t.name(), public.Addr().String())
-	}
-	if o.Ops != "" {
-		ops, err := (&net.ListenConfig{}).Listen(ctx, "tcp", o.Ops)
-		if err != nil {
-			for _, l := range servers {
-				err = errors.Join(err, l.Close())
+	ports.serve(vault.NewControlServer(v.Control()), control)
+	waiting, done := context.WithCancel(ctx)
+	defer done()
+	for built, running := v.Built(waiting), true; running; {
+		select {
+		case <-built:
+			built = nil
+			answers.become(v.Handler())
+			tells.become(v.Operators())
+			fmt.Fprint(t.Err, try)
+			if kurrent != "" {
+				fmt.Fprintf(t.Err, "KurrentDB's clients read the log, sealed, at %s\n", kurrent)
 			}
-			return fmt.Errorf("listen for operators: %w", err)
+		case <-ctx.Done():
+			running = false
+		case err = <-v.Failed():
+			running = false
+		case err = <-ports.stopped:
+			running = false
 		}
-		servers[edge.NewHTTPServer(v.Operators())] = ops
-		try += fmt.Sprintf("For operators: http://%s/metrics and /readyz\n", ops.Addr())
-	}
-	stopped := make(chan error, len(servers))
-	for server, l := range servers {
-		server.ErrorLog = slog.NewLogLogger(logger.Handler(), slog.LevelDebug)
-		go func() { stopped <- server.Serve(edge.StrictListener(l)) }()
-	}
-	fmt.Fprint(t.Err, try)
-	if kurrent != "" {
-		fmt.Fprintf(t.Err, "KurrentDB's clients read the log, sealed, at %s\n", kurrent)
-	}
-
-	select {
-	case <-ctx.Done():
-	case err = <-v.Failed():
-	case err = <-stopped:
 	}
 	v.Leave()
 	if err == nil && o.Notice > 0 {
 		select {
 		case <-time.After(o.Notice):
 		case err = <-v.Failed():
-		case err = <-stopped:
+		case err = <-ports.stopped:
 		}
 	}
 	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), drain)
 	defer cancel()
-	for server := range servers {
-		if shut := server.Shutdown(grace); shut != nil {
-			err = errors.Join(err, fmt.Errorf("requests under way were cut: %w", shut))
-		}
+	if shut := ports.shutdown(grace); shut != nil {
+		err = errors.Join(err, fmt.Errorf("requests under way were cut: %w", shut))
 	}
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil

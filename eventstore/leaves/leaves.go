@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync/atomic"
 	"time"
 
 	"coffre/eventstore"
@@ -61,7 +62,8 @@ type Index struct {
 
 	report func(*eventstore.Corrupt)
 
-	last row // the last one; whoever has the turn may look and change
+	last    row                 // the last one; whoever has the turn may look and change
+	reached atomic.Pointer[row] // the last one, for those who do not wait
 }
 
 // row is one leaf.
@@ -92,6 +94,7 @@ func Open(ctx context.Context, path string, store eventstore.Store, report func(
 	}
 	x := &Index{db: db, store: store, turn: make(chan struct{}, 1), report: report, last: none}
 	x.turn <- struct{}{}
+	defer func() { first := x.last; x.reached.CompareAndSwap(nil, &first) }()
 	if err = x.migrate(ctx); err == nil {
 		err = db.Reader.GetContext(ctx, &x.last, `SELECT * FROM leaves ORDER BY leaf DESC LIMIT 1`)
 		if errors.Is(err, sql.ErrNoRows) {
@@ -218,6 +221,10 @@ func (x *Index) Position(ctx context.Context, leaf int64) (eventstore.Position, 
 	return r.position(), nil
 }
 
+// Reached returns the position up to which records are numbered now; the zero one before the
+// first. It waits for nothing.
+func (x *Index) Reached() eventstore.Position { return x.reached.Load().position() }
+
 // upTo numbers records until enough are, or the store has no more.
 func (x *Index) upTo(ctx context.Context, enough func(last row) bool) error {
 	select {
@@ -272,6 +279,7 @@ func (x *Index) number(ctx context.Context) (n int, err error) {
 		return 0, err
 	}
 	x.last = last
+	x.reached.Store(&last)
 	return len(rows), nil
 }
 

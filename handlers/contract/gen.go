@@ -1191,6 +1191,36 @@ func (e StandingState) Valid() bool {
 	}
 }
 
+// Defines values for StartStep.
+const (
+	StartStepDatabases   StartStep = "databases"
+	StartStepKeys        StartStep = "keys"
+	StartStepLeafNumbers StartStep = "leafNumbers"
+	StartStepLog         StartStep = "log"
+	StartStepReadModels  StartStep = "readModels"
+	StartStepWork        StartStep = "work"
+)
+
+// Valid indicates whether the value is a known member of the StartStep enum.
+func (e StartStep) Valid() bool {
+	switch e {
+	case StartStepDatabases:
+		return true
+	case StartStepKeys:
+		return true
+	case StartStepLeafNumbers:
+		return true
+	case StartStepLog:
+		return true
+	case StartStepReadModels:
+		return true
+	case StartStepWork:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SuppressionState.
 const (
 	SuppressionStateEnding    SuppressionState = "ending"
@@ -3135,7 +3165,22 @@ type Hashes = [][]byte
 
 // Health Example: {"status":"UP"}
 type Health struct {
+	// Start how far a process is that was started and answers no other calls yet; percent and expectedAt are of the step
+	Start  HealthStart  `json:"start,omitempty,omitzero"`
 	Status HealthStatus `json:"status"`
+}
+
+// HealthStart how far a process is that was started and answers no other calls yet; percent and expectedAt are of the step
+type HealthStart struct {
+	// Doing what a process is at before it answers; `keys` also while it waits for Vault
+	Doing StartStep `json:"doing"`
+
+	// EventsPerSecond at the address for operators alone, because it tells the size of the log
+	EventsPerSecond int64 `json:"eventsPerSecond,omitempty,omitzero"`
+
+	// ExpectedAt when the step ends if it goes on at this pace
+	ExpectedAt time.Time `json:"expectedAt,omitempty,omitzero"`
+	Percent    *int      `json:"percent,omitempty"`
 }
 
 // HealthStatus defines model for HealthStatus.
@@ -4680,6 +4725,9 @@ type SSINReplacement struct {
 
 // StandingState of a legal hold or a restriction: it stands, or was lifted
 type StandingState string
+
+// StartStep what a process is at before it answers; `keys` also while it waits for Vault
+type StartStep string
 
 // StreamCategory Example: consent
 type StreamCategory = string

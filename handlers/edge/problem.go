@@ -62,6 +62,7 @@ var (
 	ErrNoResource = domain.NewError(domain.NotFound, "resourceNotFound", "there is no such thing, or none you may know of")
 	errTooSlow    = domain.NewError(domain.Unavailable, "tooSlow", "it took too long; try again")
 	errNotReady   = domain.NewError(domain.Unavailable, "notReady", "this process does not take requests now")
+	errOpening    = domain.NewError(domain.Unavailable, "starting", "this process is being started; /health says how far it is")
 	errMethod     = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "methodNotAllowed", Title: "Method Not Allowed", Status: http.StatusMethodNotAllowed}}
 	errMediaType  = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a body is application/json in UTF-8 without content coding"}}
 	errFileType   = &Refusal{Problem: contract.Problem{Type: ProblemPrefix + "unsupportedMediaType", Title: "Unsupported Media Type", Status: http.StatusUnsupportedMediaType, Detail: "a file is application/pdf, application/xml, image/jpeg, image/png, or application/octet-stream for any of them, without content coding"}}

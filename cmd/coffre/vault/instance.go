@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"coffre/eventstore"
 	"coffre/eventstore/kurrent/wire"
@@ -111,6 +112,28 @@ func (v *Instance) ready(context.Context) error {
 		return fmt.Errorf("read model %s is being opened", names[0])
 	}
 	return nil
+}
+
+// builtLook is how often it is asked whether the read models answer.
+const builtLook = 20 * time.Millisecond
+
+// Built returns a channel that is closed once every read model answers that can, which a start
+// waits for before anybody is let in, or when ctx ends.
+func (v *Instance) Built(ctx context.Context) <-chan struct{} {
+	built := make(chan struct{})
+	go func() {
+		defer close(built)
+		look := time.NewTicker(builtLook)
+		defer look.Stop()
+		for len(v.Runner.Missing()) > 0 {
+			select {
+			case <-look.C:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return built
 }
 
 // shortOfReserve reports whether the disk of files has no room but for what must pass.

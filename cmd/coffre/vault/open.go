@@ -36,6 +36,7 @@ import (
 	"coffre/eventstore/seal/shred"
 	"coffre/handlers/acting"
 	"coffre/handlers/api"
+	"coffre/handlers/contract"
 	"coffre/handlers/disclosure"
 	"coffre/handlers/reactors/webhook"
 	"coffre/handlers/work"
@@ -91,6 +92,8 @@ type Options struct {
 	Limits acting.Limits
 	// Duty is what this process does with keys; where processes share them, each has one.
 	Duty Duty
+	// Opening is told how far Open is; nil: nobody asks.
+	Opening *Opening
 	// Sealing, when set, stands before what the log seals with and the answers open with:
 	// tests show with it what would be seen if nothing were sealed.
 	Sealing func(eventstore.Sealer, eventstore.Opener) (eventstore.Sealer, eventstore.Opener)
@@ -106,29 +109,29 @@ func Open(ctx context.Context, dir DataDir, o Options) (_ *Instance, err error) 
 	a := newAssembly(ctx, dir, o)
 	defer func() {
 		if err != nil {
+			o.Opening.failed()
 			err = errors.Join(err, a.Close())
 		}
 	}()
-	for _, part := range []func(context.Context) error{
-		a.openStores,
-		a.openKeys,
-		a.openLog,
-		a.openReadModels,
-		a.openCheckpoints,
-		a.openWitnesses,
-		a.openFiles,
-		a.makeCore,
-		a.openReactors,
-		a.openNotices,
-		a.compareEnds,
-		a.openBackups,
-		a.nameProvider,
-		a.makeHandlers,
-		a.start,
-		a.recordActs,
+	for _, step := range []struct {
+		doing contract.StartStep
+		parts []func(context.Context) error
+	}{
+		{contract.StartStepDatabases, []func(context.Context) error{a.openStores}},
+		{contract.StartStepKeys, []func(context.Context) error{a.openKeys}},
+		{contract.StartStepLog, []func(context.Context) error{a.openLog}},
+		{contract.StartStepDatabases, []func(context.Context) error{
+			a.openReadModels, a.openCheckpoints, a.openWitnesses, a.openFiles, a.makeCore, a.openReactors, a.openNotices,
+		}},
+		{contract.StartStepLog, []func(context.Context) error{a.compareEnds}},
+		{contract.StartStepWork, []func(context.Context) error{a.openBackups, a.nameProvider, a.makeHandlers}},
+		{contract.StartStepReadModels, []func(context.Context) error{a.start, a.recordActs}},
 	} {
-		if err := part(ctx); err != nil {
-			return nil, err
+		o.Opening.begin(step.doing, a)
+		for _, part := range step.parts {
+			if err := part(ctx); err != nil {
+				return nil, err
+			}
 		}
 	}
 	return a.Instance, nil
