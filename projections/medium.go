@@ -55,7 +55,8 @@ type Generations interface {
 	Resume(ctx context.Context) (left Tables, settled bool, err error)
 	// Finish makes a created generation durable, with the indexes that queries need, and
 	// returns it opened for readers. Indexes that a former Finish made stay. When it fails,
-	// the generation is gone.
+	// built is closed and the generation is gone; where that was because ctx ended, it is
+	// left to Resume.
 	Finish(ctx context.Context, built Tables, schema Schema) (Tables, error)
 	// Promote puts a finished generation, which has come as far as at, in force for every
 	// process. It returns ErrBehind, and the former one stays in force, when a process's

@@ -161,17 +161,24 @@ func (b *build) run(ctx context.Context) error {
 		return b.end(ctx, ctx.Err())
 	}
 	ready, err := b.g.finish(ctx, t.model, t.p)
+	if err != nil && ctx.Err() != nil && !b.goesOn() {
+		err = errors.Join(err, b.g.Remove(context.WithoutCancel(ctx)))
+	}
 	if err != nil {
 		return err
 	}
 	return t.offer(ctx, ready)
 }
 
+// goesOn reports whether readers wait for these tables, so that the next build goes on with
+// what there is of them.
+func (b *build) goesOn() bool { return b.awaited && !b.t.answers() }
+
 // end ends a build that failed. Where readers wait for its tables, and the process ends or the
 // medium is away, they stay for whoever goes on with them. On a full disk they go: others need
 // the room.
 func (b *build) end(ctx context.Context, err error) error {
-	if b.awaited && !b.t.answers() && (ctx.Err() != nil || b.g.Fault(err) == Away) {
+	if b.goesOn() && (ctx.Err() != nil || b.g.Fault(err) == Away) {
 		return errors.Join(err, b.g.close())
 	}
 	return errors.Join(err, b.g.discard(ctx))

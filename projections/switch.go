@@ -45,6 +45,10 @@ func (t *task) switchOver(ctx context.Context) {
 	}
 	if err := t.promote(ctx, next); err != nil {
 		t.update(func() { t.built = nil })
+		if ctx.Err() != nil && !t.answers() { // the next start puts it in force, or goes on with it
+			answer <- errors.Join(err, next.close())
+			return
+		}
 		answer <- errors.Join(err, next.discard(ctx))
 		return
 	}

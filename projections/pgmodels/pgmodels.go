@@ -342,7 +342,11 @@ func (s *model) Finish(ctx context.Context, built projections.Tables, schema pro
 		}
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("finish read model: %w", err), d.discard(ctx))
+		err = fmt.Errorf("finish read model: %w", err)
+		if ctx.Err() != nil {
+			return nil, errors.Join(err, d.Close())
+		}
+		return nil, errors.Join(err, d.discard(ctx))
 	}
 	d.releaseWriter() // a process that only follows needs none
 	return d, nil

@@ -38,6 +38,7 @@ func RunMedium(t *testing.T, place func(testing.TB) string, open func(t testing.
 		{"a failed build leaves nothing", failedBuildLeavesNothing},
 		{"an interrupted build is removed", interruptedBuild},
 		{"an interrupted build goes on", interruptedBuildGoesOn},
+		{"a build that was to end while it was finished goes on", endedFinishGoesOn},
 		{"a finished build that was not promoted is not settled again", finishedGoesOn},
 		{"a build is not gone on with behind the end of the log", discardedBuild},
 		{"a replaced generation is dropped when nobody has it open", droppedWhenUnused},
@@ -417,6 +418,26 @@ func interruptedBuildGoesOn(t *testing.T, o *openMedium) {
 	defer shut(t, done)
 	wantRows(t, done, "2 settled ;3 label ;")
 	o.wantGenerations(t, 1)
+}
+
+func endedFinishGoesOn(t *testing.T, o *openMedium) {
+	built := o.create(t, 1, "left", nil)
+	number := built.Generation()
+	ctx, end := context.WithCancel(t.Context())
+	end()
+	if done, err := o.Finish(ctx, built, mediumSchema); err == nil {
+		t.Fatal("finished is ", done.Generation())
+	}
+	left, settled := o.resume(t)
+	if left == nil || settled || left.Generation() != number {
+		t.Fatal("left is ", left, settled)
+	}
+	done, err := o.Finish(t.Context(), left, mediumSchema)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer shut(t, done)
+	wantRows(t, done, "1 settled ;")
 }
 
 // Files that are finished are in force after a restart, so nobody goes on with them.

@@ -460,7 +460,10 @@ func (m *model) Finish(ctx context.Context, built projections.Tables, schema pro
 		}
 	}
 	if err != nil {
-		return nil, errors.Join(err, f.Remove(ctx))
+		if ctx.Err() == nil {
+			err = errors.Join(err, f.Remove(ctx))
+		}
+		return nil, err
 	}
 	if err := sqlitedb.SyncDir(m.dir, ""); err != nil {
 		return nil, err
