@@ -31,8 +31,13 @@ func openWhenKeysAnswer(ctx context.Context, dir vault.DataDir, o vault.Options,
 	told := ""
 	for {
 		v, err := vault.Open(ctx, dir, o)
-		if err == nil || !errors.Is(err, vault.ErrKeeperAway) {
-			return v, err
+		switch {
+		case err == nil:
+			return v, nil
+		case ctx.Err() != nil && errors.Is(err, ctx.Err()):
+			return nil, nil
+		case !errors.Is(err, vault.ErrKeeperAway):
+			return nil, err
 		}
 		if says := err.Error(); says != told {
 			told = says
@@ -109,7 +114,8 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	ports.serve(vault.NewControlServer(v.Control()), control)
 	waiting, done := context.WithCancel(ctx)
 	defer done()
-	for built, running := v.Built(waiting), true; running; {
+	built := v.Built(waiting)
+	for running := true; running; {
 		select {
 		case <-built:
 			built = nil
@@ -128,7 +134,7 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 		}
 	}
 	v.Leave()
-	if err == nil && o.Notice > 0 {
+	if err == nil && o.Notice > 0 && built == nil { // else nobody sends requests here yet
 		select {
 		case <-time.After(o.Notice):
 		case err = <-v.Failed():

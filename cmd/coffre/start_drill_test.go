@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"net"
 	"net/http"
@@ -23,8 +24,9 @@ import (
 const many, inBatch = 300_000, 100
 
 // TestAKilledStartGoesOn kills a server that builds its read models, as a platform does whose
-// patience ends, and starts it again: the port listens from the first moment, says how far the
-// start is, lets nobody in, and the second start does not begin at the first event.
+// patience ends, starts it again and asks it to end: the port listens from the first moment,
+// says how far the start is, lets nobody in, and no later start begins at the first event. A
+// server that nobody was let in to ends at once: it gives no notice.
 func TestAKilledStartGoesOn(t *testing.T) {
 	d := newDrill(t)
 	s, err := d.start(t.Context())
@@ -55,6 +57,19 @@ func TestAKilledStartGoesOn(t *testing.T) {
 	if first.Percent == nil {
 		t.Fatalf("the server was ready before it said how far it was: %+v", first)
 	}
+	if s, err = d.launchIn(d.dir, "--listen", address, "--leave-notice", "1m"); err != nil {
+		t.Fatal(err)
+	}
+	second := d.untilBuilt(t, s, "http://"+address, 30)
+	soonEnough, cancel := context.WithTimeout(t.Context(), readyIn)
+	defer cancel()
+	if err := s.terminate(soonEnough); err != nil {
+		t.Fatal(err)
+	}
+	if second.Percent == nil {
+		t.Fatalf("the server was ready before it said how far it was: %+v", second)
+	}
+	d.wentOn(t, s, many/20)
 	if s, err = d.launchIn(d.dir, "--listen", address); err != nil {
 		t.Fatal(err)
 	}
@@ -62,19 +77,31 @@ func TestAKilledStartGoesOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.kill()
+	d.wentOn(t, s, many*3/10)
+}
+
+// wentOn demands of a server that ended that it went on with the build of each read model,
+// after so many events at least.
+func (d *drill) wentOn(t *testing.T, s *serving, least int64) {
+	t.Helper()
 	went := 0
 	for _, line := range s.said {
 		var said struct {
 			Msg  string `json:"msg"`
 			Leaf int64  `json:"leaf"`
 		}
-		if json.Unmarshal([]byte(line), &said) == nil && strings.HasPrefix(said.Msg, "going on with an interrupted build") && said.Leaf >= many/20-1 {
+		if json.Unmarshal([]byte(line), &said) == nil && strings.HasPrefix(said.Msg, "going on with an interrupted build") && said.Leaf >= least-1 {
 			went++
 		}
 	}
-	models, err := filepath.Glob(filepath.Join(d.dir.File("readmodels"), "*.db"))
+	files, err := filepath.Glob(filepath.Join(d.dir.File("readmodels"), "*"))
+	models := map[string]bool{}
+	for _, file := range files {
+		name, _, _ := strings.Cut(filepath.Base(file), ".")
+		models[name] = true
+	}
 	if err != nil || went == 0 || went != len(models) {
-		t.Errorf("%d of %d read models went on where the kill found them:\n%s", went, len(models), strings.Join(s.said, "\n"))
+		t.Errorf("%d of %d read models went on where the end found them:\n%s", went, len(models), strings.Join(s.said, "\n"))
 	}
 }
 
@@ -134,9 +161,16 @@ func (d *drill) untilBuilt(t *testing.T, s *serving, url string, percent int) (s
 		if start = health.Start; start.Doing == "" {
 			return true, time.Time{}, nil // ready
 		}
-		if live, other := get("/livez"), get(contract.Base+"/consents"); live.StatusCode != http.StatusOK ||
-			other.StatusCode == http.StatusServiceUnavailable && other.Header.Get("Retry-After") == "" {
-			t.Errorf("while it starts: /livez %d, another call %d", live.StatusCode, other.StatusCode)
+		if answer.StatusCode != http.StatusServiceUnavailable || answer.Header.Get("Retry-After") == "" || health.Status != contract.HealthStatusDOWN {
+			t.Errorf("while it starts: /health %d %s, Retry-After %q", answer.StatusCode, health.Status, answer.Header.Get("Retry-After"))
+		}
+		if live := get("/livez"); live.StatusCode != http.StatusOK {
+			t.Errorf("while it starts: /livez %d", live.StatusCode)
+		}
+		for _, path := range []string{"/readyz", contract.Base + "/consents"} {
+			if other := get(path); other.StatusCode == http.StatusServiceUnavailable && other.Header.Get("Retry-After") == "" {
+				t.Errorf("while it starts: %s %d without Retry-After", path, other.StatusCode)
+			}
 		}
 		return start.Percent != nil && *start.Percent >= percent, soon(), nil
 	})

@@ -36,14 +36,12 @@ const (
 func (s *Server) Opening(now func(context.Context) Opening, operators bool) http.Handler {
 	rt := &routes{s: s, mux: http.NewServeMux()}
 	refuse := func(w http.ResponseWriter, r *http.Request) {
-		wait := openingRetry
-		if o := now(r.Context()); o.Known && o.Left > 0 {
-			wait = max(minRetryAfter, min(o.Left, openingRetryMax))
-		}
-		s.problem(w, r, RetryAfter(errOpening, wait))
+		s.problem(w, r, RetryAfter(errOpening, now(r.Context()).retry()))
 	}
 	health := func(w http.ResponseWriter, r *http.Request) {
-		answer := contract.GetHealth503JSONResponse{Status: contract.HealthStatusDOWN, Start: now(r.Context()).item(s.Now(), operators)}
+		o := now(r.Context())
+		setRetryAfter(w.Header(), o.retry())
+		answer := contract.GetHealth503JSONResponse{Status: contract.HealthStatusDOWN, Start: o.item(s.Now(), operators)}
 		if err := answer.VisitGetHealthResponse(w); err != nil {
 			s.problem(w, r, err)
 		}
@@ -53,11 +51,12 @@ func (s *Server) Opening(now func(context.Context) Opening, operators bool) http
 		"GET /health":                      health,
 		"GET " + contract.Base + "/health": health,
 		"GET /readyz": func(w http.ResponseWriter, r *http.Request) {
-			h := w.Header()
+			o, h := now(r.Context()), w.Header()
 			h.Set("Content-Type", "text/plain; charset=utf-8")
 			h.Set("Cache-Control", "no-store")
+			setRetryAfter(h, o.retry())
 			w.WriteHeader(http.StatusServiceUnavailable)
-			_, _ = w.Write([]byte(now(r.Context()).text(s.Now(), operators))) // nothing to do about a client that left
+			_, _ = w.Write([]byte(o.text(s.Now(), operators))) // nothing to do about a client that left
 		},
 	} {
 		rt.serve(pattern, h)
@@ -65,6 +64,14 @@ func (s *Server) Opening(now func(context.Context) Opening, operators bool) http
 	}
 	rt.mux.HandleFunc("/", refuse)
 	return rt
+}
+
+// retry is how long callers wait before they ask again.
+func (o Opening) retry() time.Duration {
+	if !o.Known || o.Left <= 0 {
+		return openingRetry
+	}
+	return max(minRetryAfter, min(o.Left, openingRetryMax))
 }
 
 // item is the contract's form.

@@ -59,8 +59,8 @@ func TestAProcessThatStartsSaysHowFarItIs(t *testing.T) {
 		} else if !strings.HasPrefix(says, c.says) {
 			t.Errorf("%s says %q, want %q", c.path, says, c.says)
 		}
-		if w.Code != c.status {
-			t.Errorf("%s is %d, want %d", c.path, w.Code, c.status)
+		if again := w.Header().Get("Retry-After") != ""; w.Code != c.status || again != (c.status == http.StatusServiceUnavailable) {
+			t.Errorf("%s is %d with Retry-After %q, want %d", c.path, w.Code, w.Header().Get("Retry-After"), c.status)
 		}
 	}
 	for _, c := range []struct {

@@ -147,6 +147,13 @@ func Explained(err error, issues []contract.InputValidationIssue) error {
 	return explainedError{err, issues}
 }
 
+// setRetryAfter names a wait in seconds, rounded up, and returns how many they are.
+func setRetryAfter(h http.Header, wait time.Duration) (seconds int64) {
+	seconds = int64(math.Ceil(wait.Seconds()))
+	h.Set("Retry-After", strconv.FormatInt(seconds, 10))
+	return seconds
+}
+
 // problem answers a request with an error. No other place does, and none logs the fault of
 // a request; the answer hides a fault.
 func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
@@ -194,8 +201,7 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 		h["Www-Authenticate"] = s.challenges(call, challenge)
 	}
 	if wait > 0 {
-		p.RetryAfterSec = int64(math.Ceil(wait.Seconds()))
-		h.Set("Retry-After", strconv.FormatInt(p.RetryAfterSec, 10))
+		p.RetryAfterSec = setRetryAfter(h, wait)
 	}
 	if s.Refused != nil {
 		s.Refused(call.Operation, p.Type[strings.LastIndexByte(p.Type, ':')+1:])

@@ -50,6 +50,7 @@ type Instance struct {
 	cosigning   *transparency.Witnesses
 	failed      chan error     // a part that had to go on has stopped
 	closers     []func() error // in the order of opening
+	opened      atomic.Bool    // every read model has answered that could
 	leaving     sync.Once
 	gone        chan struct{} // closed when no more requests should be sent here
 }
@@ -125,7 +126,7 @@ func (v *Instance) Built(ctx context.Context) <-chan struct{} {
 		defer close(built)
 		look := time.NewTicker(builtLook)
 		defer look.Stop()
-		for len(v.Runner.Missing()) > 0 {
+		for !v.built() {
 			select {
 			case <-look.C:
 			case <-ctx.Done():
@@ -134,6 +135,14 @@ func (v *Instance) Built(ctx context.Context) <-chan struct{} {
 		}
 	}()
 	return built
+}
+
+// built reports whether the vault was built: every read model that can answers, or did.
+func (v *Instance) built() bool {
+	if !v.opened.Load() && len(v.Runner.Missing()) == 0 {
+		v.opened.Store(true)
+	}
+	return v.opened.Load()
 }
 
 // shortOfReserve reports whether the disk of files has no room but for what must pass.
@@ -156,7 +165,8 @@ func (v *Instance) strange() bool {
 	return !usable
 }
 
-// Health says what clients may expect: everything, or less while a read model is
+// Health says what clients may expect: nothing before the read models were built, as
+// [Opening] says on other addresses; then everything, or less while a read model is
 // built, stopped or failing, the keys are away, the disk is full, rows of the key database
 // are damaged, something recorded was changed or lost, a witness tells of another history of the
 // log, the identity provider does not tell whose tokens count or was recovered and not confirmed,
@@ -172,6 +182,9 @@ func (v *Instance) condition(ctx context.Context, w witnesses) (status contract.
 	all, err := v.Runner.Status(ctx)
 	if err != nil {
 		return contract.HealthStatusDOWN, []string{"the log cannot be read"}
+	}
+	if !v.built() {
+		return contract.HealthStatusDOWN, []string{"the process is being started: its read models are built"}
 	}
 	because := func(holds bool, reason string, values ...any) {
 		if holds {

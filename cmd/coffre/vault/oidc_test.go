@@ -302,6 +302,7 @@ func TestF40ProviderIsAskedAtTheStart(t *testing.T) {
 			t.Error(err)
 		}
 	}()
+	<-v.Built(t.Context())
 	for {
 		select {
 		case line := <-told:
