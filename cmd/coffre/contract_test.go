@@ -15,9 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/uuid"
+
 	"coffre/cmd/coffre/vault"
 	samples "coffre/deploy/registry"
 	"coffre/domain"
+	"coffre/handlers/api"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge/apitest"
 	"coffre/handlers/edge/token"
@@ -224,6 +227,16 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.post(t, operator, hook+"/enable", "", nil)
 	r.post(t, operator, hook+"/replay", "{}", nil)
 	r.post(t, operator, hook+"/rotate", "", nil)
+	var reacting contract.Reactors
+	if err := json.Unmarshal(r.get(t, operator, "/reactors").Body.Bytes(), &reacting); err != nil || len(reacting.Items) != 2 {
+		t.Fatalf("%+v, %v", reacting, err)
+	}
+	r.post(t, operator, "/reactors/ends/pause", `{"reason":"maintenance"}`, nil)
+	r.post(t, operator, "/reactors/ends/resume", `{"reason":"maintenance"}`, nil)
+	r.Core.Reactors = onePoison{r.Core.Reactors} // real ones set nothing aside here
+	r.get(t, operator, "/poisonedEvents")
+	r.post(t, operator, "/poisonedEvents/retry", `{"reactor":"ends","leaf":7,"reason":"repaired"}`, nil)
+	r.post(t, operator, "/poisonedEvents/drop", `{"reactor":"ends","leaf":7,"reason":"obsolete"}`, nil)
 	r.get(t, operator, "/keys")
 	r.post(t, operator, "/keys/retire", "", nil) // nothing is old yet
 	r.post(t, operator, "/keys/trim", "", nil)
@@ -367,3 +380,18 @@ func registryBody(t *testing.T) string {
 	}
 	return string(body)
 }
+
+// onePoison are reactors of which one set an event aside.
+type onePoison struct{ api.Reactors }
+
+func (onePoison) SetAside(context.Context, int) ([]api.Poison, error) {
+	return []api.Poison{{Reactor: "ends", Leaf: 7, Event: uuid.UUID{1}, Type: "citizen.deceased/1", Reason: "fault", Attempts: 5, Tried: time.Now().UTC()}}, nil
+}
+
+func (p onePoison) Poison(ctx context.Context, _ string, _ int64) (api.Poison, error) {
+	all, err := p.SetAside(ctx, 1)
+	return all[0], err
+}
+
+func (onePoison) Retry(context.Context, string, int64) error { return nil }
+func (onePoison) Drop(context.Context, string, int64) error  { return nil }

@@ -130,6 +130,10 @@ func TestF20EveryExampleRunsAgainstTheSampleRegistry(t *testing.T) {
 	run("createBackup", operator, "recipient")                     // a backup to the key of an example opens for nobody
 	run("reportVerifiedBackup", operator, "backupUnknown")         // a digest of another backup
 	run("reportBackupElsewhere", operator, "backupsTakenHere")     // this vault takes them itself
+	run("pauseReactor", operator, "resourceNotFound")              // no reactor ever ran here
+	run("resumeReactor", operator, "resourceNotFound")
+	run("retryPoison", operator, "resourceNotFound") // nothing was set aside
+	run("dropPoison", operator, "resourceNotFound")
 	for operation := range untold {
 		t.Errorf("the example of %s was not sent", operation)
 	}

@@ -287,6 +287,7 @@ var deeds = map[string]string{
 	"getExportContent": "download export", "getErasure": "look at erasure", "getErasureCertificate": "read the certificate of erasure", "listDueErasures": "list what is due for erasure", "listHolds": "list legal holds", "listAllRestrictions": "list restrictions", "listReleases": "list releases", "listSuppressions": "list what is remembered of erased persons", "listAttachments": "list files that no document names",
 	"restore": "make the vault of a backup", "keysRestore": "bring rows of the key database back from a backup", "storeCopy": "copy the vault, keys and all",
 	"enableWebhook": "enable webhook", "replayWebhook": "send again what failed, of webhook", "rotateWebhook": "replace the secret of webhook",
+	"pauseReactor": "pause reactor", "resumeReactor": "resume reactor", "retryPoison": "try again the event that was set aside at", "dropPoison": "give up the event that was set aside at",
 	"listSignals": "hear what changed", "listPetitions": "list petitions", "getPetition": "look at petition",
 	"listRestrictions": "look at the restrictions", "getRestriction": "look at restriction",
 }

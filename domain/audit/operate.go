@@ -26,6 +26,10 @@ const (
 	EnableWebhook         Act = "enableWebhook"
 	ReplayWebhook         Act = "replayWebhook"
 	RotateWebhook         Act = "rotateWebhook"
+	PauseReactor          Act = "pauseReactor"
+	ResumeReactor         Act = "resumeReactor"
+	RetryPoison           Act = "retryPoison"
+	DropPoison            Act = "dropPoison"
 	RestoreBackup         Act = "restore"
 	RestoreKeyRows        Act = "keysRestore"
 	CopyStore             Act = "storeCopy"
@@ -57,7 +61,7 @@ const (
 // Acts lists every act there is.
 var Acts = []Act{
 	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit, RotateRequests,
-	EnableWebhook, ReplayWebhook, RotateWebhook, RestoreBackup, RestoreKeyRows, CopyStore,
+	EnableWebhook, ReplayWebhook, RotateWebhook, PauseReactor, ResumeReactor, RetryPoison, DropPoison, RestoreBackup, RestoreKeyRows, CopyStore,
 	LookUpCitizen, ReadConsent, ReadConsentHistory, ListConsentDisclosures, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction, ListCorrections,
 	ListHolds, ListAllRestrictions, ListReleases, ListSuppressions, ListAttachments, ListPetitions, ReadPetition, ListSignals, ListInvestigations,
 }
@@ -67,13 +71,15 @@ var Acts = []Act{
 // happened while nobody served the vault the next start records it. Who it was, and why where that is asked, stands in the event's metadata.
 type Operated struct {
 	Act Act `json:"act"`
-	// On is what was acted on: an id that the vault made, or the name of a read model. ""
-	// where there is one only.
+	// On is what was acted on: an id that the vault made, or the name of a read model or a
+	// reactor, of an event that a reactor set aside with its leaf ("ends/4711"). "" where there
+	// is one only.
 	On       string              `json:"on,omitempty"`
 	Citizen  domain.CitizenID    `json:"citizen,omitzero"`   // whose facts are looked at, where it is one person
 	Consumer domain.Organisation `json:"consumer,omitempty"` // the search was narrowed to it
 	Purpose  domain.Purpose      `json:"purpose,omitempty"`  // the same
 	Digest   string              `json:"digest,omitempty"`   // SHA-256 of the backup that is reported or restored, in hexadecimal
+	Reason   domain.ReasonCode   `json:"reason,omitempty"`   // why, where the act asks for it in its request
 	At       time.Time           `json:"at"`
 }
 

@@ -45,8 +45,8 @@ func (b *madeBackups) Close() error                     { b.closed++; return nil
 func TestActsAreOnRecord(t *testing.T) {
 	tv := newVault(t)
 	backups := &madeBackups{}
-	hooks := &oneWebhook{}
-	tv.restart(func(s *settings) { s.Backups, s.Webhooks = backups, hooks })
+	hooks, desk := &oneWebhook{}, &oneReactor{}
+	tv.restart(func(s *settings) { s.Backups, s.Webhooks, s.Reactors = backups, hooks, desk })
 	ofAna := tv.household(t, 1)
 	ana := tv.person(t, 1)
 	agreed := tv.consentTo(t, ana, discount)
@@ -96,6 +96,18 @@ func TestActsAreOnRecord(t *testing.T) {
 		}},
 		{operator, audit.Operated{Act: audit.ReplayWebhook, On: hookID.String()}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
 			return tv.ReplayWebhook(ctx, contract.ReplayWebhookRequestObject{WebhookID: hookID, Params: contract.ReplayWebhookParams{IdempotencyKey: key}, Body: &contract.WebhookReplay{}})
+		}},
+		{operator, audit.Operated{Act: audit.PauseReactor, On: "ends", Reason: "maintenance"}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			return tv.PauseReactor(ctx, contract.PauseReactorRequestObject{ReactorName: "ends", Params: contract.PauseReactorParams{IdempotencyKey: key}, Body: &contract.OperatorReason{Reason: "maintenance"}})
+		}},
+		{operator, audit.Operated{Act: audit.ResumeReactor, On: "ends", Reason: "maintenanceDone"}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			return tv.ResumeReactor(ctx, contract.ResumeReactorRequestObject{ReactorName: "ends", Params: contract.ResumeReactorParams{IdempotencyKey: key}, Body: &contract.OperatorReason{Reason: "maintenanceDone"}})
+		}},
+		{operator, audit.Operated{Act: audit.RetryPoison, On: "ends/7", Reason: "repaired"}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			return tv.RetryPoison(ctx, contract.RetryPoisonRequestObject{Params: contract.RetryPoisonParams{IdempotencyKey: key}, Body: &contract.PoisonAct{Reactor: "ends", Leaf: 7, Reason: "repaired"}})
+		}},
+		{operator, audit.Operated{Act: audit.DropPoison, On: "ends/7", Reason: "obsolete"}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			return tv.DropPoison(ctx, contract.DropPoisonRequestObject{Params: contract.DropPoisonParams{IdempotencyKey: key}, Body: &contract.PoisonAct{Reactor: "ends", Leaf: 7, Reason: "obsolete"}})
 		}},
 		{operator, audit.Operated{Act: audit.RotateWebhook, On: hookID.String()}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
 			return tv.RotateWebhook(ctx, contract.RotateWebhookRequestObject{WebhookID: hookID, Params: contract.RotateWebhookParams{IdempotencyKey: key}})
@@ -202,7 +214,7 @@ func TestActsAreOnRecord(t *testing.T) {
 				}
 				return found
 			}
-			before, state, acted := len(of()), tv.keys(t), len(hooks.acts)
+			before, state, acted := len(of()), tv.keys(t), len(hooks.acts)+len(desk.acts)
 			tv.Store.SetRule(func(c faulty.Call) faulty.Fault {
 				if c.Method == faulty.Append {
 					return faulty.Fault{Before: eventstore.ErrUnavailable}
@@ -213,7 +225,7 @@ func TestActsAreOnRecord(t *testing.T) {
 				t.Errorf("without a record: %v, %v", answer, err)
 			}
 			tv.Store.SetRule(nil)
-			if got := tv.keys(t); len(got.KeyEncryptionKeys) != len(state.KeyEncryptionKeys) || got.Pepper.Version != state.Pepper.Version || got.Pepper.Phase != state.Pepper.Phase || got.LastBackup != state.LastBackup || backups.begun != backups.closed || len(hooks.acts) != acted {
+			if got := tv.keys(t); len(got.KeyEncryptionKeys) != len(state.KeyEncryptionKeys) || got.Pepper.Version != state.Pepper.Version || got.Pepper.Phase != state.Pepper.Phase || got.LastBackup != state.LastBackup || backups.begun != backups.closed || len(hooks.acts)+len(desk.acts) != acted {
 				t.Errorf("it happened without a record: %+v", got)
 			}
 			if len(of()) != before {

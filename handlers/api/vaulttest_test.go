@@ -86,6 +86,7 @@ type settings struct {
 	Signals    *signals.Signals
 	Backups    Backups
 	Webhooks   Webhooks
+	Reactors   Reactors
 }
 
 // vault returns a new vault made of copies of the settings.
@@ -93,7 +94,7 @@ func (s settings) vault() *Vault {
 	recorder, disclosing, working := s.Recorder, s.Disclosure, s.Work
 	disclosing.Recorder = &recorder
 	working.Discloser = disclosure.New(disclosing)
-	return &Vault{Worker: work.New(working), Evidence: s.Evidence, Signals: s.Signals, Backups: s.Backups, Webhooks: s.Webhooks}
+	return &Vault{Worker: work.New(working), Evidence: s.Evidence, Signals: s.Signals, Backups: s.Backups, Webhooks: s.Webhooks, Reactors: s.Reactors}
 }
 
 // switched is a part of a vault that a test replaces while the vault runs.

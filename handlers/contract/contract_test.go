@@ -196,6 +196,8 @@ var boundedArrays = map[string]string{
 	"rotatePepper":          "one version for each rotation, of those that are not trimmed",
 	"getRegistry":           "one published registry, whose size is bounded when it is published",
 	"listWebhooks":          "at most one",
+	"listReactors":          "the reactors of the program, and of former ones",
+	"listPoison":            "the two hundred that were set aside first",
 	"enableWebhook":         "two secrets while they rotate",
 }
 

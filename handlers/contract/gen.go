@@ -3784,6 +3784,12 @@ type NoticeState string
 // NoticeWay eboxEach: a message in My eBox each time; eboxDaily: one message in My eBox for a day
 type NoticeWay string
 
+// OperatorReason Example: {"reason":"maintenance"}
+type OperatorReason struct {
+	// Reason Example: issuedInError
+	Reason ReasonCode `json:"reason"`
+}
+
 // PepperPhase defines model for PepperPhase.
 type PepperPhase string
 
@@ -3924,6 +3930,59 @@ type Petitions struct {
 	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
 	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
 	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
+// Poison defines model for Poison.
+type Poison struct {
+	// Attempts tries so far
+	Attempts int `json:"attempts"`
+
+	// EventID absent where the record itself is damaged
+	EventID uuid.UUID `json:"eventId,omitempty,omitzero"`
+
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href Href `json:"href"`
+
+	// Leaf the number of the event in the log
+	Leaf int64 `json:"leaf"`
+
+	// Reactor a reactor
+	//
+	// Example: ends
+	Reactor ReactorName `json:"reactor"`
+
+	// Reason a class, and never the words of an error
+	Reason  string    `json:"reason"`
+	TriedAt time.Time `json:"triedAt"`
+
+	// Type of the event, with its form; absent where the record itself is damaged
+	Type string `json:"type,omitempty,omitzero"`
+}
+
+// PoisonAct Example: {"leaf":4711,"reactor":"ends","reason":"repaired"}
+type PoisonAct struct {
+	// Leaf the number of the event in the log
+	Leaf int64 `json:"leaf"`
+
+	// Reactor a reactor
+	//
+	// Example: ends
+	Reactor ReactorName `json:"reactor"`
+
+	// Reason Example: issuedInError
+	Reason ReasonCode `json:"reason"`
+}
+
+// PoisonList defines model for PoisonList.
+type PoisonList struct {
+	Items []Poison `json:"items"`
 
 	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
@@ -4099,6 +4158,47 @@ type ProviderChangeID = uuid.UUID
 
 // Purpose Example: schoolAllowance
 type Purpose = domain.Purpose
+
+// Reactor defines model for Reactor.
+type Reactor struct {
+	// Behind events still to come
+	Behind int64 `json:"behind"`
+
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href    Href      `json:"href"`
+	MovedAt time.Time `json:"movedAt"`
+
+	// Name a reactor
+	//
+	// Example: ends
+	Name ReactorName `json:"name"`
+
+	// Parts into how many parts its events are divided by citizen
+	Parts int `json:"parts"`
+
+	// PausedAt since when it handles nothing
+	PausedAt time.Time `json:"pausedAt,omitempty,omitzero"`
+
+	// SetAside events that no try could handle
+	SetAside int64 `json:"setAside"`
+}
+
+// ReactorName a reactor
+//
+// Example: ends
+type ReactorName = string
+
+// Reactors defines model for Reactors.
+type Reactors struct {
+	Items []Reactor `json:"items"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
 
 // Reader an organisation that may read a document, and why
 type Reader struct {
@@ -6059,6 +6159,18 @@ type AnswerPetitionParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// DropPoisonParams defines parameters for DropPoison.
+type DropPoisonParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RetryPoisonParams defines parameters for RetryPoison.
+type RetryPoisonParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ListProjectionsParams defines parameters for ListProjections.
 type ListProjectionsParams struct {
 	// Name only this one
@@ -6067,6 +6179,18 @@ type ListProjectionsParams struct {
 
 // RebuildProjectionParams defines parameters for RebuildProjection.
 type RebuildProjectionParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// PauseReactorParams defines parameters for PauseReactor.
+type PauseReactorParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ResumeReactorParams defines parameters for ResumeReactor.
+type ResumeReactorParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -6286,6 +6410,18 @@ type EndMandateJSONRequestBody = MandateEnd
 
 // AnswerPetitionJSONRequestBody defines body for AnswerPetition for application/json ContentType.
 type AnswerPetitionJSONRequestBody = PetitionAnswer
+
+// DropPoisonJSONRequestBody defines body for DropPoison for application/json ContentType.
+type DropPoisonJSONRequestBody = PoisonAct
+
+// RetryPoisonJSONRequestBody defines body for RetryPoison for application/json ContentType.
+type RetryPoisonJSONRequestBody = PoisonAct
+
+// PauseReactorJSONRequestBody defines body for PauseReactor for application/json ContentType.
+type PauseReactorJSONRequestBody = OperatorReason
+
+// ResumeReactorJSONRequestBody defines body for ResumeReactor for application/json ContentType.
+type ResumeReactorJSONRequestBody = OperatorReason
 
 // PublishRegistryJSONRequestBody defines body for PublishRegistry for application/json ContentType.
 type PublishRegistryJSONRequestBody = RegistryFiles
@@ -6580,12 +6716,30 @@ type ServerInterface interface {
 	// AnswerPetition Answer a petition
 	// (POST /petitions/{petitionId}/answer)
 	AnswerPetition(w http.ResponseWriter, r *http.Request, petitionID PetitionID, params AnswerPetitionParams)
+	// ListPoison Events that a reactor could not handle
+	// (GET /poisonedEvents)
+	ListPoison(w http.ResponseWriter, r *http.Request)
+	// DropPoison Give up an event that was set aside
+	// (POST /poisonedEvents/drop)
+	DropPoison(w http.ResponseWriter, r *http.Request, params DropPoisonParams)
+	// RetryPoison Have a reactor handle an event that was set aside once more
+	// (POST /poisonedEvents/retry)
+	RetryPoison(w http.ResponseWriter, r *http.Request, params RetryPoisonParams)
 	// ListProjections Every read model and how far it is
 	// (GET /projections)
 	ListProjections(w http.ResponseWriter, r *http.Request, params ListProjectionsParams)
 	// RebuildProjection Rebuild a read model beside the live one, then switch
 	// (POST /projections/{projectionName}/rebuild)
 	RebuildProjection(w http.ResponseWriter, r *http.Request, projectionName ProjectionName, params RebuildProjectionParams)
+	// ListReactors What follows from events, and how far it is
+	// (GET /reactors)
+	ListReactors(w http.ResponseWriter, r *http.Request)
+	// PauseReactor Let a reactor handle no more events
+	// (POST /reactors/{reactorName}/pause)
+	PauseReactor(w http.ResponseWriter, r *http.Request, reactorName ReactorName, params PauseReactorParams)
+	// ResumeReactor Let a reactor go on where it was paused
+	// (POST /reactors/{reactorName}/resume)
+	ResumeReactor(w http.ResponseWriter, r *http.Request, reactorName ReactorName, params ResumeReactorParams)
 	// GetRebuild How a rebuild of a read model goes, or how it ended
 	// (GET /rebuilds/{rebuildId})
 	GetRebuild(w http.ResponseWriter, r *http.Request, rebuildID RebuildID)
@@ -12247,6 +12401,110 @@ func (siw *ServerInterfaceWrapper) AnswerPetition(w http.ResponseWriter, r *http
 	handler.ServeHTTP(w, r)
 }
 
+// ListPoison operation middleware
+func (siw *ServerInterfaceWrapper) ListPoison(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListPoison(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// DropPoison operation middleware
+func (siw *ServerInterfaceWrapper) DropPoison(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params DropPoisonParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.DropPoison(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RetryPoison operation middleware
+func (siw *ServerInterfaceWrapper) RetryPoison(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RetryPoisonParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RetryPoison(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListProjections operation middleware
 func (siw *ServerInterfaceWrapper) ListProjections(w http.ResponseWriter, r *http.Request) {
 
@@ -12325,6 +12583,128 @@ func (siw *ServerInterfaceWrapper) RebuildProjection(w http.ResponseWriter, r *h
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.RebuildProjection(w, r, projectionName, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListReactors operation middleware
+func (siw *ServerInterfaceWrapper) ListReactors(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListReactors(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// PauseReactor operation middleware
+func (siw *ServerInterfaceWrapper) PauseReactor(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "reactorName" -------------
+	var reactorName ReactorName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reactorName", r.PathValue("reactorName"), &reactorName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reactorName", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params PauseReactorParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.PauseReactor(w, r, reactorName, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ResumeReactor operation middleware
+func (siw *ServerInterfaceWrapper) ResumeReactor(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "reactorName" -------------
+	var reactorName ReactorName
+
+	err = runtime.BindStyledParameterWithOptions("simple", "reactorName", r.PathValue("reactorName"), &reactorName, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "reactorName", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ResumeReactorParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ResumeReactor(w, r, reactorName, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -13299,8 +13679,14 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/petitions", wrapper.ListPetitions)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/petitions/{petitionId}", wrapper.GetPetition)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/petitions/{petitionId}/answer", wrapper.AnswerPetition)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/poisonedEvents", wrapper.ListPoison)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/poisonedEvents/drop", wrapper.DropPoison)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/poisonedEvents/retry", wrapper.RetryPoison)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/projections", wrapper.ListProjections)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/projections/{projectionName}/rebuild", wrapper.RebuildProjection)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/reactors", wrapper.ListReactors)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/reactors/{reactorName}/pause", wrapper.PauseReactor)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/reactors/{reactorName}/resume", wrapper.ResumeReactor)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/rebuilds/{rebuildId}", wrapper.GetRebuild)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/registry", wrapper.GetRegistry)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/registry", wrapper.PublishRegistry)
@@ -18046,6 +18432,112 @@ func (response AnswerPetitiondefaultApplicationProblemPlusJSONResponse) VisitAns
 	return err
 }
 
+type ListPoisonRequestObject struct {
+}
+
+type ListPoisonResponseObject interface {
+	VisitListPoisonResponse(w http.ResponseWriter) error
+}
+
+type ListPoison200JSONResponse PoisonList
+
+func (response ListPoison200JSONResponse) VisitListPoisonResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListPoisondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListPoisondefaultApplicationProblemPlusJSONResponse) VisitListPoisonResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type DropPoisonRequestObject struct {
+	Params DropPoisonParams
+	Body   *DropPoisonJSONRequestBody
+}
+
+type DropPoisonResponseObject interface {
+	VisitDropPoisonResponse(w http.ResponseWriter) error
+}
+
+type DropPoison204Response struct {
+}
+
+func (response DropPoison204Response) VisitDropPoisonResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type DropPoisondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response DropPoisondefaultApplicationProblemPlusJSONResponse) VisitDropPoisonResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryPoisonRequestObject struct {
+	Params RetryPoisonParams
+	Body   *RetryPoisonJSONRequestBody
+}
+
+type RetryPoisonResponseObject interface {
+	VisitRetryPoisonResponse(w http.ResponseWriter) error
+}
+
+type RetryPoison204Response struct {
+}
+
+func (response RetryPoison204Response) VisitRetryPoisonResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RetryPoisondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RetryPoisondefaultApplicationProblemPlusJSONResponse) VisitRetryPoisonResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListProjectionsRequestObject struct {
 	Params ListProjectionsParams
 }
@@ -18122,6 +18614,126 @@ type RebuildProjectiondefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response RebuildProjectiondefaultApplicationProblemPlusJSONResponse) VisitRebuildProjectionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReactorsRequestObject struct {
+}
+
+type ListReactorsResponseObject interface {
+	VisitListReactorsResponse(w http.ResponseWriter) error
+}
+
+type ListReactors200JSONResponse Reactors
+
+func (response ListReactors200JSONResponse) VisitListReactorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListReactorsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListReactorsdefaultApplicationProblemPlusJSONResponse) VisitListReactorsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseReactorRequestObject struct {
+	ReactorName ReactorName `json:"reactorName"`
+	Params      PauseReactorParams
+	Body        *PauseReactorJSONRequestBody
+}
+
+type PauseReactorResponseObject interface {
+	VisitPauseReactorResponse(w http.ResponseWriter) error
+}
+
+type PauseReactor200JSONResponse Reactor
+
+func (response PauseReactor200JSONResponse) VisitPauseReactorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type PauseReactordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response PauseReactordefaultApplicationProblemPlusJSONResponse) VisitPauseReactorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeReactorRequestObject struct {
+	ReactorName ReactorName `json:"reactorName"`
+	Params      ResumeReactorParams
+	Body        *ResumeReactorJSONRequestBody
+}
+
+type ResumeReactorResponseObject interface {
+	VisitResumeReactorResponse(w http.ResponseWriter) error
+}
+
+type ResumeReactor200JSONResponse Reactor
+
+func (response ResumeReactor200JSONResponse) VisitResumeReactorResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ResumeReactordefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ResumeReactordefaultApplicationProblemPlusJSONResponse) VisitResumeReactorResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -19077,12 +19689,30 @@ type StrictServerInterface interface {
 	// AnswerPetition Answer a petition
 	// (POST /petitions/{petitionId}/answer)
 	AnswerPetition(ctx context.Context, request AnswerPetitionRequestObject) (AnswerPetitionResponseObject, error)
+	// ListPoison Events that a reactor could not handle
+	// (GET /poisonedEvents)
+	ListPoison(ctx context.Context, request ListPoisonRequestObject) (ListPoisonResponseObject, error)
+	// DropPoison Give up an event that was set aside
+	// (POST /poisonedEvents/drop)
+	DropPoison(ctx context.Context, request DropPoisonRequestObject) (DropPoisonResponseObject, error)
+	// RetryPoison Have a reactor handle an event that was set aside once more
+	// (POST /poisonedEvents/retry)
+	RetryPoison(ctx context.Context, request RetryPoisonRequestObject) (RetryPoisonResponseObject, error)
 	// ListProjections Every read model and how far it is
 	// (GET /projections)
 	ListProjections(ctx context.Context, request ListProjectionsRequestObject) (ListProjectionsResponseObject, error)
 	// RebuildProjection Rebuild a read model beside the live one, then switch
 	// (POST /projections/{projectionName}/rebuild)
 	RebuildProjection(ctx context.Context, request RebuildProjectionRequestObject) (RebuildProjectionResponseObject, error)
+	// ListReactors What follows from events, and how far it is
+	// (GET /reactors)
+	ListReactors(ctx context.Context, request ListReactorsRequestObject) (ListReactorsResponseObject, error)
+	// PauseReactor Let a reactor handle no more events
+	// (POST /reactors/{reactorName}/pause)
+	PauseReactor(ctx context.Context, request PauseReactorRequestObject) (PauseReactorResponseObject, error)
+	// ResumeReactor Let a reactor go on where it was paused
+	// (POST /reactors/{reactorName}/resume)
+	ResumeReactor(ctx context.Context, request ResumeReactorRequestObject) (ResumeReactorResponseObject, error)
 	// GetRebuild How a rebuild of a read model goes, or how it ended
 	// (GET /rebuilds/{rebuildId})
 	GetRebuild(ctx context.Context, request GetRebuildRequestObject) (GetRebuildResponseObject, error)
@@ -21901,6 +22531,96 @@ func (sh *strictHandler) AnswerPetition(w http.ResponseWriter, r *http.Request, 
 	}
 }
 
+// ListPoison operation middleware
+func (sh *strictHandler) ListPoison(w http.ResponseWriter, r *http.Request) {
+	var request ListPoisonRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListPoison(ctx, request.(ListPoisonRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListPoison")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListPoisonResponseObject); ok {
+		if err := validResponse.VisitListPoisonResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// DropPoison operation middleware
+func (sh *strictHandler) DropPoison(w http.ResponseWriter, r *http.Request, params DropPoisonParams) {
+	var request DropPoisonRequestObject
+
+	request.Params = params
+
+	var body DropPoisonJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.DropPoison(ctx, request.(DropPoisonRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "DropPoison")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(DropPoisonResponseObject); ok {
+		if err := validResponse.VisitDropPoisonResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RetryPoison operation middleware
+func (sh *strictHandler) RetryPoison(w http.ResponseWriter, r *http.Request, params RetryPoisonParams) {
+	var request RetryPoisonRequestObject
+
+	request.Params = params
+
+	var body RetryPoisonJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RetryPoison(ctx, request.(RetryPoisonRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetryPoison")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RetryPoisonResponseObject); ok {
+		if err := validResponse.VisitRetryPoisonResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListProjections operation middleware
 func (sh *strictHandler) ListProjections(w http.ResponseWriter, r *http.Request, params ListProjectionsParams) {
 	var request ListProjectionsRequestObject
@@ -21947,6 +22667,98 @@ func (sh *strictHandler) RebuildProjection(w http.ResponseWriter, r *http.Reques
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RebuildProjectionResponseObject); ok {
 		if err := validResponse.VisitRebuildProjectionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListReactors operation middleware
+func (sh *strictHandler) ListReactors(w http.ResponseWriter, r *http.Request) {
+	var request ListReactorsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListReactors(ctx, request.(ListReactorsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListReactors")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListReactorsResponseObject); ok {
+		if err := validResponse.VisitListReactorsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// PauseReactor operation middleware
+func (sh *strictHandler) PauseReactor(w http.ResponseWriter, r *http.Request, reactorName ReactorName, params PauseReactorParams) {
+	var request PauseReactorRequestObject
+
+	request.ReactorName = reactorName
+	request.Params = params
+
+	var body PauseReactorJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.PauseReactor(ctx, request.(PauseReactorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "PauseReactor")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(PauseReactorResponseObject); ok {
+		if err := validResponse.VisitPauseReactorResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ResumeReactor operation middleware
+func (sh *strictHandler) ResumeReactor(w http.ResponseWriter, r *http.Request, reactorName ReactorName, params ResumeReactorParams) {
+	var request ResumeReactorRequestObject
+
+	request.ReactorName = reactorName
+	request.Params = params
+
+	var body ResumeReactorJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ResumeReactor(ctx, request.(ResumeReactorRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ResumeReactor")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ResumeReactorResponseObject); ok {
+		if err := validResponse.VisitResumeReactorResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

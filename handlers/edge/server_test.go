@@ -55,7 +55,7 @@ func TestRouteInventory(t *testing.T) {
 	}
 	for _, pattern := range want { // and the mux knows each
 		method, path, _ := strings.Cut(pattern, " ")
-		path = strings.NewReplacer("{projectionName}", "wallet").Replace(path)
+		path = strings.NewReplacer("{projectionName}", "wallet", "{reactorName}", "ends").Replace(path)
 		for strings.Contains(path, "{") {
 			path = path[:strings.Index(path, "{")] + anID + path[strings.Index(path, "}")+1:]
 		}

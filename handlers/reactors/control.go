@@ -64,6 +64,7 @@ func (d Desk) Reactors(ctx context.Context) ([]Status, error) {
 		SELECT p.reactor, p.log_commit, p.log_prepare, p.moved_at, coalesce(s.since, 0) AS since,
 			(SELECT count(*) FROM reactor_poison q WHERE q.reactor = p.reactor) AS aside
 		FROM reactor_positions p LEFT JOIN reactor_paused s ON s.reactor = p.reactor
+		WHERE p.topic LIKE '% of %' -- a former version that runs on keeps others
 		ORDER BY p.reactor, p.topic`)
 	if err != nil {
 		return nil, fmt.Errorf("list reactors: %w", err)

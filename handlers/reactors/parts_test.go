@@ -332,3 +332,25 @@ func TestSubscriptionsShareWhatTheyRead(t *testing.T) {
 		}
 	})
 }
+
+func TestADamagedRecordIsSetAsideOnceForAllParts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &sick{Store: newKit(t).store}
+		store.damaged.Store(2)
+		k := newKitOver(t, store)
+		for n := range byte(4) {
+			k.addAbout(citizenNumber(n+1), fmt.Sprintf("document-%d", n), "document.issued/1")
+		}
+		var got seen
+		k.runParts(RouterOptions{Reactors: []Reactor{{Name: "all", Topics: []string{"document"}, Handle: func(_ context.Context, n Notice) (Effect, error) {
+			return Effect{OnStored: func() { got.add(n) }}, nil
+		}}}})
+		time.Sleep(time.Minute) // virtual
+		if aside := k.poisoned(); len(aside) != 1 || aside[0].Leaf != 1 || aside[0].Attempts != 1 {
+			t.Errorf("set aside: %+v", aside)
+		}
+		if got.count() != 3 {
+			t.Errorf("%d events were handled, want the other three", got.count())
+		}
+	})
+}

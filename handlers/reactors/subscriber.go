@@ -434,8 +434,12 @@ func (s *subscription) send(ctx context.Context, m *message.Message) (acked bool
 	}
 }
 
-// passDamaged sets a damaged record aside, whatever its type was, and goes on.
+// passDamaged sets a damaged record aside, whatever its type was, and goes on. Whose it was
+// nobody can tell: the first part does it for all.
 func (s *subscription) passDamaged(ctx context.Context, damaged *eventstore.Corrupt) error {
+	if s.o.Part.Number > 0 {
+		return s.pass(ctx, damaged.Position)
+	}
 	leaf, err := s.o.Log.Leaves().Leaf(ctx, damaged.Position)
 	if err != nil {
 		return fmt.Errorf("number of the damaged leaf: %w", err)

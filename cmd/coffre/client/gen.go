@@ -800,6 +800,28 @@ func (c *Client) AnswerPetition(ctx context.Context, petitionID PetitionID, para
 	return c.do(ctx, r)
 }
 
+// ListPoison: Events that a reactor could not handle.
+func (c *Client) ListPoison(ctx context.Context) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/poisonedEvents"}
+	return c.do(ctx, r)
+}
+
+// DropPoison: Give up an event that was set aside.
+func (c *Client) DropPoison(ctx context.Context, params DropPoisonParams, body DropPoisonJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/poisonedEvents/drop"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
+// RetryPoison: Have a reactor handle an event that was set aside once more.
+func (c *Client) RetryPoison(ctx context.Context, params RetryPoisonParams, body RetryPoisonJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/poisonedEvents/retry"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
 // ListProjections: Every read model and how far it is.
 func (c *Client) ListProjections(ctx context.Context, params ListProjectionsParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/projections"}
@@ -811,6 +833,28 @@ func (c *Client) ListProjections(ctx context.Context, params ListProjectionsPara
 func (c *Client) RebuildProjection(ctx context.Context, projectionName ProjectionName, params RebuildProjectionParams) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: fmt.Sprintf("/projections/%s/rebuild", text(projectionName))}
 	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	return c.do(ctx, r)
+}
+
+// ListReactors: What follows from events, and how far it is.
+func (c *Client) ListReactors(ctx context.Context) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/reactors"}
+	return c.do(ctx, r)
+}
+
+// PauseReactor: Let a reactor handle no more events.
+func (c *Client) PauseReactor(ctx context.Context, reactorName ReactorName, params PauseReactorParams, body PauseReactorJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/reactors/%s/pause", text(reactorName))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
+// ResumeReactor: Let a reactor go on where it was paused.
+func (c *Client) ResumeReactor(ctx context.Context, reactorName ReactorName, params ResumeReactorParams, body ResumeReactorJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/reactors/%s/resume", text(reactorName))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
 	return c.do(ctx, r)
 }
 

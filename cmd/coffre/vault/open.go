@@ -38,6 +38,7 @@ import (
 	"coffre/handlers/api"
 	"coffre/handlers/contract"
 	"coffre/handlers/disclosure"
+	"coffre/handlers/reactors"
 	"coffre/handlers/reactors/webhook"
 	"coffre/handlers/work"
 	"coffre/projections"
@@ -397,6 +398,7 @@ func (a *assembly) openNotices(ctx context.Context) error {
 		return err
 	}
 	a.Core.Notices, a.Core.Webhooks = notices{told}, webhooks{desk}
+	a.Core.Reactors = reactorDesk{reactors.Desk{DB: a.places.reactors}, a.log}
 	if a.o.Webhook == nil {
 		return nil
 	}

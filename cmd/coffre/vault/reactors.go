@@ -188,3 +188,56 @@ func (w webhooks) List(ctx context.Context) ([]api.WebhookState, error) {
 	}
 	return states, err
 }
+
+// reactorDesk is the desk of the reactors, and implements api.Reactors.
+type reactorDesk struct {
+	reactors.Desk
+	log *eventstore.Log
+}
+
+// List implements api.Reactors.
+func (d reactorDesk) List(ctx context.Context) ([]api.ReactorState, error) {
+	all, err := d.Reactors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	head, err := d.log.Head(ctx)
+	if err != nil {
+		return nil, err
+	}
+	last, err := d.log.Leaves().Leaf(ctx, head)
+	if err != nil {
+		return nil, err
+	}
+	states := make([]api.ReactorState, 0, len(all))
+	for _, r := range all {
+		passed, err := d.log.Leaves().Leaf(ctx, r.Passed)
+		if err != nil {
+			return nil, err
+		}
+		states = append(states, api.ReactorState{
+			Name: r.Name, Parts: r.Parts, Behind: max(0, last-passed), Moved: r.Moved, Paused: r.Paused, SetAside: r.SetAside,
+		})
+	}
+	return states, nil
+}
+
+// SetAside implements api.Reactors.
+func (d reactorDesk) SetAside(ctx context.Context, limit int) ([]api.Poison, error) {
+	all, err := d.Poisoned(ctx, "", limit)
+	answer := make([]api.Poison, 0, len(all))
+	for _, p := range all {
+		answer = append(answer, poisonOf(p))
+	}
+	return answer, err
+}
+
+// Poison implements api.Reactors.
+func (d reactorDesk) Poison(ctx context.Context, reactor string, leaf int64) (api.Poison, error) {
+	p, err := d.Desk.SetAside(ctx, reactor, leaf)
+	return poisonOf(p), err
+}
+
+func poisonOf(p reactors.Poison) api.Poison {
+	return api.Poison{Reactor: p.Reactor, Leaf: p.Leaf, Event: p.Event, Type: p.Type, Reason: p.Reason, Attempts: p.Attempts, Tried: p.At}
+}

@@ -76,8 +76,8 @@ func Calls(t testing.TB, contract []byte) []Call {
 					c.Header.Set(p.Value.Name, ID)
 				case p.Value.Name == "If-Match":
 					c.Header.Set(p.Value.Name, `"1"`)
-				case p.Value.Name == "projectionName":
-					c.Path = strings.ReplaceAll(c.Path, "{projectionName}", "wallet")
+				case p.Value.Name == "projectionName", p.Value.Name == "reactorName":
+					c.Path = strings.ReplaceAll(c.Path, "{"+p.Value.Name+"}", exampleOf(p.Value))
 				case p.Value.In == "query" && p.Value.Required:
 					c.Query = p.Value.Name + "=" + exampleOf(p.Value)
 				case p.Value.In == "header" && p.Value.Required:
