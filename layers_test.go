@@ -53,6 +53,7 @@ var rooms = map[string][]string{
 	"handlers/certificate": {"eventstore", "handlers/contract", "handlers/certificate"},
 	"handlers/work":        {"eventstore", "projections", "handlers/contract", "handlers/edge", "handlers/acting", "handlers/disclosure", "handlers/certificate", "handlers/work"},
 	"handlers/api":         {"eventstore", "projections", "handlers/contract", "handlers/edge", "handlers/acting", "handlers/disclosure", "handlers/work", "handlers/api"},
+	"handlers/pages":       {"handlers/contract", "handlers/edge", "handlers/pages"},
 	"handlers/reactors":    {"eventstore", "handlers/reactors"},
 }
 
@@ -358,6 +359,9 @@ func TestLayersSayNo(t *testing.T) {
 		{"cmd/coffre/x.go", `package x; func f(ring interface{ TakeRotator() }) { ring.TakeRotator() }`},
 		{"handlers/newroom/x.go", `package x; import "coffre/eventstore"`},
 		{"handlers/reactors/x.go", `package x; import "coffre/handlers/api"`},
+		{"handlers/pages/x.go", `package x; import "coffre/handlers/api"`},
+		{"handlers/pages/x.go", `package x; import "coffre/eventstore"`},
+		{"handlers/pages/x.go", `package x; import "html/template"`},
 		{"cmd/coffre/client/x.go", `package x; import "coffre/handlers/edge"`},
 		{"handlers/api/x.go", `package x; import "database/sql"`},
 		{"handlers/api/x.go", `package x; import "coffre/cmd/coffre"`},

@@ -335,6 +335,7 @@ func whatToTry(o serveOptions, program, address string) string {
 	return fmt.Sprintf(`Coffre serves http://%[1]s, data in %[2]s. Try, in another terminal:
 
   %[3]s demo --data %[2]s
+  open http://%[1]s/signin and sign in with a number that the demo tells
   T=$(%[3]s token --data %[2]s --role issuer --org 0206731645)
   curl -H "Authorization: Bearer $T" -H 'Content-Type: application/json' -d '{}' http://%[1]s/vault/v1/documents/query
   open http://%[1]s/vault/v1/doc

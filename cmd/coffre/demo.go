@@ -159,7 +159,8 @@ func (d *demo) play(ctx context.Context) error {
 	if d.asJSON {
 		return d.p.printJSON(map[string]any{"done": true, "steps": d.steps})
 	}
-	_, err := fmt.Fprintf(d.p.Out, "\n%d steps, each as it must be.\n", d.steps)
+	_, err := fmt.Fprintf(d.p.Out, "\n%d steps, each as it must be.\nAt /signin of coffre serve --dev: %s has the number %s, %s has %s.\n", d.steps,
+		d.family.mother.name(), d.family.mother.ssin.Reveal(), d.family.father.name(), d.family.father.ssin.Reveal())
 	return err
 }
 

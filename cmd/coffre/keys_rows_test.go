@@ -142,6 +142,7 @@ func TestEveryTableOfTheKeyDatabaseIsProtected(t *testing.T) {
 		"quota_places":    "places of budgets, which end by themselves: a changed bit bounds a little more or less",
 		"quota_sums":      "sums of such places",
 		"quota_amounts":   "counts of one day: a changed bit is gone the day after",
+		"page_sessions":   "what pages sealed under keys that browsers alone have: a changed bit ends a session, or moves its end",
 		"used_proofs":     "keyed digests of some minutes: a changed bit has one proof count twice, and only by whoever holds its key",
 		"jobs":            "how work goes that somebody asked for: it decides nothing, and names nobody",
 		"exports":         "what privacy officers asked for, which is on record, and how it goes, for seven days: contents are sealed, under a key that a changed salt is none of",

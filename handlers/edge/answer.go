@@ -247,7 +247,7 @@ func (a *answer) finish() {
 	lease := a.lease
 	a.lease, a.done = nil, true
 	a.mu.Unlock()
-	if lease != nil {
+	if lease != nil && !keep(a.ctx, lease) {
 		lease.Release()
 	}
 }

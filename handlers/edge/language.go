@@ -26,13 +26,18 @@ func (c *Call) InLanguage(link contract.Href) contract.Href {
 }
 
 // negotiate returns the language of an answer: what the query asks for, else the
-// best of Accept-Language (RFC 9110, section 12.5.4; regions are ignored), else
-// the fallback. The query's value fits the contract. asked is "" where the query asks for none.
+// best of Accept-Language, else the fallback. The query's value fits the contract. asked is "" where the query asks for none.
 func negotiate(r *http.Request) (best, asked domain.Language) {
 	if asked := domain.Language(r.URL.Query().Get("lang")); asked != "" {
 		return asked, asked
 	}
-	best = Languages[0]
+	return BestLanguage(r), ""
+}
+
+// BestLanguage returns the best of the languages that a request's Accept-Language names (RFC
+// 9110, section 12.5.4; regions are ignored), else the fallback.
+func BestLanguage(r *http.Request) domain.Language {
+	best := Languages[0]
 	weight := 0.0
 	for part := range strings.SplitSeq(strings.Join(r.Header["Accept-Language"], ","), ",") {
 		tag, params, _ := strings.Cut(strings.ToLower(part), ";")
@@ -50,5 +55,5 @@ func negotiate(r *http.Request) (best, asked domain.Language) {
 			}
 		}
 	}
-	return best, ""
+	return best
 }

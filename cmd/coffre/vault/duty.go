@@ -99,6 +99,7 @@ var keyRights = map[string]map[Duty]pgdb.Rights{
 	"quota_places":      {Serving: every, Destroying: every, Rotating: every},
 	"quota_amounts":     {Serving: every, Destroying: every, Rotating: every},
 	"quota_sums":        {Serving: every, Destroying: every, Rotating: every},
+	"page_sessions":     {Serving: every},
 	"used_proofs":       {Serving: every, Destroying: every, Rotating: every},
 	"jobs":              {Serving: every, Destroying: every, Rotating: every},
 	"exports":           {Serving: every},

@@ -34,6 +34,7 @@ import (
 	"coffre/eventstore/requests"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/shred"
+	"coffre/eventstore/sessions"
 	"coffre/handlers/acting"
 	"coffre/handlers/api"
 	"coffre/handlers/contract"
@@ -161,6 +162,7 @@ type assembly struct {
 	requests  *requests.Table
 	quotas    *quotas.Table
 	replays   *replays.Table
+	sessions  *sessions.Table
 	shreds    *shred.List
 	log       *eventstore.Log
 	models    readModels
@@ -241,6 +243,9 @@ func (a *assembly) openKeys(ctx context.Context) (err error) {
 		return err
 	}
 	if a.replays, err = replays.Open(ctx, a.places.keys, a.Ring.RequestMAC, replays.Options{Logger: a.o.Logger, Others: a.Ring.OtherRequestMACs}); err != nil {
+		return err
+	}
+	if a.sessions, err = sessions.Open(ctx, a.places.keys); err != nil {
 		return err
 	}
 	a.requests = a.requests.AlsoUnder(a.Ring.OtherRequestMACs).RefusingWhen(a.shortOfReserve)

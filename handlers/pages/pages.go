@@ -1,0 +1,345 @@
+package pages
+
+//go:generate go tool templ generate -path .
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/a-h/templ"
+
+	"coffre/domain"
+	"coffre/handlers/contract"
+	"coffre/handlers/edge"
+	"coffre/handlers/edge/token"
+)
+
+// Pages answers browsers. Fields are required; they are set once, before Handler.
+type Pages struct {
+	API      http.Handler       // what serves the contract
+	Auth     edge.Authenticator // the one that API asks
+	Sessions Sessions
+	// Mint returns an access token for a citizen, or an error: who signs in is believed, in a
+	// vault for trying out.
+	Mint func(ssin domain.SSIN) (string, error)
+	Now  func() time.Time
+	Slog *slog.Logger
+
+	roots []string // where the paths of pages begin
+}
+
+// maxForm bounds the bytes of a form.
+const maxForm = 16 << 10
+
+// apiRoots lists where the paths of the API begin; no path of a page does.
+var apiRoots = []string{contract.Base, "/health", "/livez", "/readyz"}
+
+// under reports whether a path is one of the roots, or lies below one.
+func under(path string, roots []string) bool {
+	return slices.ContainsFunc(roots, func(root string) bool {
+		rest, found := strings.CutPrefix(path, root)
+		return found && (rest == "" || rest[0] == '/')
+	})
+}
+
+// isOurs reports whether the pages answer a request: those of their own paths, and whatever a
+// browser asks for that is no path of the API, so that people read in their language that there
+// is no such page. Programs get the API's problem.
+func (p *Pages) isOurs(r *http.Request) bool {
+	if r.URL.Path == "/" || under(r.URL.Path, p.roots) {
+		return true
+	}
+	return r.Method == http.MethodGet && strings.Contains(r.Header.Get("Accept"), "text/html") && !under(r.URL.Path, apiRoots)
+}
+
+// session is a request of somebody who is logged in.
+type session struct {
+	tongue
+	secret secret
+	token  string
+	caller edge.Caller
+}
+
+// page is what a frame shows.
+type page struct {
+	tongue
+	title     string
+	formToken string // "": nobody is logged in
+}
+
+func (s session) page(title string) page {
+	return page{s.tongue, s.say(title), s.secret.formToken()}
+}
+
+// personal is a route of those who are logged in, with the roles that may use it.
+type personal struct {
+	pattern string
+	roles   []domain.Role
+	serve   func(p *Pages, w http.ResponseWriter, r *http.Request, s session) error
+}
+
+var personals = []personal{
+	{"GET /wallet", []domain.Role{domain.RoleCitizen}, (*Pages).serveWallet},
+}
+
+// Handler returns the pages, and the API for every path that is none of theirs. Pages are
+// served on this machine alone, by its own names.
+func (p *Pages) Handler() http.Handler {
+	p.roots = []string{"/signin", "/signout", "/signedout", "/assets"}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/wallet", http.StatusSeeOther) })
+	mux.HandleFunc("GET /signin", func(w http.ResponseWriter, r *http.Request) { p.signIn(w, r, http.StatusOK, false) })
+	mux.HandleFunc("POST /signin", p.answerSignIn)
+	mux.HandleFunc("POST /signout", p.signOut)
+	mux.HandleFunc("GET /signedout", func(w http.ResponseWriter, r *http.Request) {
+		l := spoken(r)
+		p.fault(r, p.show(w, r, http.StatusOK, signedOutPage(page{tongue: l, title: l.say("signedOut.title")})))
+	})
+	mux.HandleFunc("GET "+stylesheet.path, stylesheet.serve)
+	for _, route := range personals {
+		mux.HandleFunc(route.pattern, p.personal(route))
+		_, path, _ := strings.Cut(route.pattern, " ")
+		p.roots = append(p.roots, "/"+strings.SplitN(path, "/", 3)[1])
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { p.wrong(w, r, http.StatusNotFound) })
+	guarded := http.NewCrossOriginProtection()
+	guarded.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.wrong(w, r, http.StatusForbidden) }))
+	inner := guarded.Handler(mux)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !p.isOurs(r) {
+			p.API.ServeHTTP(w, r)
+			return
+		}
+		headers(w.Header())
+		if !here(r) {
+			p.wrong(w, r, http.StatusForbidden)
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		if r.Method == http.MethodGet && chooseLanguage(w, r) {
+			return
+		}
+		inner.ServeHTTP(w, r)
+	})
+}
+
+// headers sets those of every page. The stylesheet's own replace Cache-Control.
+func headers(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Frame-Options", "DENY")
+}
+
+// here reports whether a request comes from this machine, under one of its own names: a name
+// of somebody else that leads here (DNS rebinding) is none.
+func here(r *http.Request) bool {
+	from, _, err := net.SplitHostPort(r.RemoteAddr)
+	return err == nil && loopback(from) && loopback((&url.URL{Host: r.Host}).Hostname())
+}
+
+func loopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
+}
+
+// chooseLanguage answers a request for a page in another language: the choice is kept, and the
+// browser sent to the page itself, on this host whatever its address says.
+func chooseLanguage(w http.ResponseWriter, r *http.Request) bool {
+	query := r.URL.Query()
+	if !known(query.Get("lang")) {
+		return false
+	}
+	http.SetCookie(w, &http.Cookie{Name: languageCookie, Value: query.Get("lang"), Path: "/", MaxAge: 365 * 24 * 3600, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	query.Del("lang")
+	to := (&url.URL{Path: r.URL.Path, RawQuery: query.Encode()}).String()
+	w.Header().Set("Location", to)
+	w.WriteHeader(http.StatusSeeOther)
+	return true
+}
+
+// personal returns a route behind its session and its roles.
+func (p *Pages) personal(route personal) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, held := edge.WithHeld(r.Context())
+		defer held.Release()
+		r = r.WithContext(ctx)
+		s, err := p.sessionOf(r)
+		if err == nil && !slices.Contains(route.roles, s.caller.Role) {
+			err = &refusedError{http.StatusForbidden}
+		}
+		if err == nil {
+			err = route.serve(p, w, r, s)
+		}
+		var refused *refusedError
+		switch {
+		case err == nil:
+		case errors.Is(err, errNoSession):
+			http.Redirect(w, r, "/signin", http.StatusSeeOther)
+		case errors.As(err, &refused):
+			p.wrong(w, r, refused.status)
+		default:
+			p.fault(r, err)
+			p.wrong(w, r, http.StatusServiceUnavailable)
+		}
+	}
+}
+
+// sessionOf returns who sends a request, or errNoSession.
+func (p *Pages) sessionOf(r *http.Request) (s session, err error) {
+	s.tongue = spoken(r)
+	if s.token, s.secret, err = p.tokenOf(r); err != nil {
+		return s, err
+	}
+	s.caller, err = p.Auth.Authenticate(r.Context(), token.Bearer(s.token))
+	if errors.Is(err, token.ErrInvalid) || errors.Is(err, token.ErrExpired) {
+		return s, errNoSession
+	}
+	return s, err
+}
+
+// signIn shows the form for whoever tries the vault out.
+func (p *Pages) signIn(w http.ResponseWriter, r *http.Request, status int, wrong bool) {
+	l := spoken(r)
+	p.fault(r, p.show(w, r, status, signInPage(page{tongue: l, title: l.say("signIn.title")}, wrong)))
+}
+
+func (p *Pages) answerSignIn(w http.ResponseWriter, r *http.Request) {
+	if r.ParseForm() != nil {
+		p.wrong(w, r, http.StatusBadRequest)
+		return
+	}
+	number, err := domain.ParseSSIN(strings.TrimSpace(r.PostForm.Get("number")))
+	if err != nil {
+		p.signIn(w, r, http.StatusBadRequest, true)
+		return
+	}
+	accessToken, err := p.Mint(number)
+	if err == nil {
+		err = p.begin(w, r, accessToken)
+	}
+	if err != nil {
+		p.fault(r, err)
+		p.wrong(w, r, http.StatusServiceUnavailable)
+		return
+	}
+	http.Redirect(w, r, "/wallet", http.StatusSeeOther)
+}
+
+// signOut ends the session before it says so. A form of another session ends nothing.
+func (p *Pages) signOut(w http.ResponseWriter, r *http.Request) {
+	s, has := secretFrom(r)
+	switch {
+	case r.ParseForm() != nil:
+		p.wrong(w, r, http.StatusBadRequest)
+		return
+	case has && !s.fits(r.PostForm.Get("form")):
+		p.wrong(w, r, http.StatusForbidden)
+		return
+	case has:
+		if err := p.Sessions.End(r.Context(), s.id()); err != nil {
+			p.fault(r, err)
+			p.wrong(w, r, http.StatusServiceUnavailable)
+			return
+		}
+	}
+	forget(w)
+	http.Redirect(w, r, "/signedout", http.StatusSeeOther)
+}
+
+// wrong shows why there is no page. Statuses that have no words of their own are 503.
+func (p *Pages) wrong(w http.ResponseWriter, r *http.Request, status int) {
+	switch status {
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusGone, http.StatusTooManyRequests:
+	default:
+		status = http.StatusServiceUnavailable
+	}
+	l, key := spoken(r), "wrong."+strconv.Itoa(status)
+	p.fault(r, p.show(w, r, status, wrongPage(page{tongue: l, title: l.say(key + ".title")}, l.say(key+".text"))))
+}
+
+// show sends a page, made whole first, in pieces, while what it holds may be sent.
+func (p *Pages) show(w http.ResponseWriter, r *http.Request, status int, view templ.Component) error {
+	var made bytes.Buffer
+	if err := view.Render(r.Context(), &made); err != nil {
+		return err
+	}
+	held := edge.HeldBy(r.Context())
+	for began := false; made.Len() > 0; began = true {
+		if err := held.MaySend(r.Context(), w); err != nil {
+			if began {
+				panic(http.ErrAbortHandler) // what came is not a whole page
+			}
+			return err
+		}
+		if !began {
+			w.Header().Set("Content-Type", "text/html; charset=utf-8")
+			w.WriteHeader(status)
+		}
+		if _, err := w.Write(made.Next(edge.PieceSize)); err != nil {
+			return nil // the browser has gone
+		}
+	}
+	_ = http.NewResponseController(w).Flush() // under the deadline, before the leases end
+	return nil
+}
+
+// fault tells the log of an error that is nobody's in the browser; it holds nothing personal.
+func (p *Pages) fault(r *http.Request, err error) {
+	if err != nil {
+		p.Slog.ErrorContext(r.Context(), "a page failed", slog.Any("error", err))
+	}
+}
+
+//go:embed style.css
+var style []byte
+
+// asset is a file that never changes under its name.
+type asset struct {
+	path           string
+	plain, smaller []byte
+}
+
+var stylesheet = newAsset("/assets/style-", ".css", style)
+
+func newAsset(before, after string, content []byte) asset {
+	sum := sha256.Sum256(content)
+	var small bytes.Buffer
+	z, err := gzip.NewWriterLevel(&small, gzip.BestCompression)
+	if err == nil {
+		_, err = z.Write(content)
+	}
+	if err = errors.Join(err, z.Close()); err != nil { // memory takes everything
+		panic(err)
+	}
+	return asset{before + hex.EncodeToString(sum[:8]) + after, content, small.Bytes()}
+}
+
+func (a asset) serve(w http.ResponseWriter, r *http.Request) {
+	h := w.Header()
+	h.Set("Cache-Control", "public, max-age=31536000, immutable")
+	h.Set("Content-Type", "text/css; charset=utf-8")
+	h.Set("Vary", "Accept-Encoding")
+	b := a.plain
+	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+		h.Set("Content-Encoding", "gzip")
+		b = a.smaller
+	}
+	_, _ = w.Write(b) // the browser has gone
+}
