@@ -1,0 +1,223 @@
+// Plays a citizen's way through the pages in a real Chromium, after the demo has filled a vault.
+// The pages have no script of their own; axe is injected through the debugger's protocol, past
+// the pages' content security policy, in a copy of the browser that is asked nothing else.
+import assert from 'node:assert/strict'
+import { execFile, spawn } from 'node:child_process'
+import { createRequire } from 'node:module'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import puppeteer from 'puppeteer-core'
+
+const run = promisify(execFile)
+const require = createRequire(import.meta.url)
+const data = join(tmpdir(), 'data')
+let passed = 0
+const failed = []
+const check = (ok, what) => {
+  if (ok) passed++
+  else failed.push(what)
+}
+
+const told = (await run(process.env.COFFRE, ['demo', '--data', data], { maxBuffer: 1 << 26 })).stdout
+const numbers = told.slice(told.lastIndexOf('/signin')).match(/\b\d{11}\b/g)
+assert.ok(numbers?.length >= 2, 'the demo tells numbers to sign in with')
+
+const server = spawn(process.env.COFFRE, ['serve', '--dev', '--data', data, '--listen', '127.0.0.1:0', '--ops-listen', ''], { stdio: ['ignore', 'pipe', 'pipe'] })
+const served = await new Promise((resolve, reject) => {
+  let text = ''
+  const read = (chunk) => {
+    text += chunk
+    const found = text.match(/http:\/\/127\.0\.0\.1:\d+/)
+    if (found) resolve(found[0])
+  }
+  server.stdout.on('data', read)
+  server.stderr.on('data', read)
+  server.on('exit', (code) => reject(new Error(`coffre serve ended with ${code}: ${text}`)))
+})
+for (let ready = false; !ready; ) ready = (await fetch(served + '/readyz').catch(() => ({}))).status === 200
+
+const browser = await puppeteer.launch({ executablePath: process.env.CHROMIUM, args: ['--no-sandbox', '--disable-dev-shm-usage'], env: { ...process.env, HOME: tmpdir() } })
+const languages = ['nl', 'fr', 'de', 'en']
+const axe = await readFile(require.resolve('axe-core/axe.min.js'), 'utf8')
+const html = new Map() // of every page and language, for the HTML checker
+const pictures = process.env.SCREENSHOTS
+
+// visitor is somebody with a browser of their own, who is asked for nothing by other hosts.
+async function visitor({ script = true, width = 360, scheme = 'light' } = {}) {
+  const context = await browser.createBrowserContext()
+  const page = await context.newPage()
+  await page.setBypassCSP(script) // for axe alone; without script nothing is injected
+  await page.setJavaScriptEnabled(script)
+  await page.setViewport({ width, height: 640, deviceScaleFactor: 1 })
+  await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }])
+  page.on('request', (r) => assert.ok(r.url().startsWith(served + '/'), `a page asks ${r.url()}`))
+  page.on('pageerror', (e) => assert.fail(`a page has an error: ${e}`))
+  return { context, page }
+}
+
+async function go(page, path, status = 200) {
+  const answer = await page.goto(served + path)
+  check(answer.status() === status, `${path}: ${answer.status()}`)
+  return answer
+}
+
+async function signIn(page, number) {
+  await go(page, '/signin')
+  await page.type('#number', number)
+  await Promise.all([page.waitForNavigation(), page.keyboard.press('Enter')])
+  check(new URL(page.url()).pathname === '/wallet', `signed in at ${page.url()}`)
+}
+
+// links are the pages that a signed-in person reaches from where they are, one of each kind.
+async function links(page) {
+  const kinds = new Map()
+  const waiting = ['/wallet']
+  while (waiting.length) {
+    const path = waiting.pop()
+    const kind = path.replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, 'ID').replace(/\?.*/, '')
+    if (kinds.has(kind)) continue
+    kinds.set(kind, path)
+    await go(page, path)
+    const found = await page.$$eval('a[href]', (all) => all.map((a) => a.getAttribute('href')))
+    waiting.push(...found.filter((h) => h.startsWith('/') && !h.startsWith('/assets/') && !/\.(pdf|json)$/.test(h)))
+  }
+  return [...kinds.values()]
+}
+
+async function accessible(page, what) {
+  await page.evaluate(axe)
+  const { violations, passes } = await page.evaluate(() => window.axe.run(document, {
+    runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'], rules: { 'target-size': { enabled: true } },
+  }))
+  check(passes.length > 5, `${what}: axe looked at nothing`)
+  check(violations.length === 0, `${what}: ${violations.map((v) => `${v.id} (${v.help}): ${v.nodes.map((n) => n.html).join(' ')}`).join('; ')}`)
+}
+
+async function fits(page, what) {
+  const over = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth)
+  check(over <= 0, `${what} is ${over} px wider than the window`)
+}
+
+// Every page, in four languages, two widths, light and dark.
+const pages = ['/signin', '/signedout', '/nowhere']
+{
+  const { context, page } = await visitor()
+  await signIn(page, numbers[0])
+  pages.push(...(await links(page)))
+  await context.close()
+}
+for (const width of [360, 1280]) {
+  for (const scheme of ['light', 'dark']) {
+    const { context, page } = await visitor({ width, scheme })
+    await signIn(page, numbers[0])
+    for (const path of pages) {
+      for (const lang of languages) {
+        const what = `${path} ${lang} ${width} ${scheme}`
+        const at = path + (path.includes('?') ? '&' : '?') + 'lang=' + lang
+        await go(page, at, path === '/nowhere' ? 404 : 200)
+        check((await page.$eval('html', (e) => e.lang)) === lang, `${what} is in another language`)
+        await accessible(page, what)
+        await fits(page, what)
+        if (width === 360 && scheme === 'light') html.set(`${lang}${path}`, await (await page.goto(page.url())).text())
+        if (pictures && scheme === 'light' && lang === 'nl' && path !== '/nowhere') {
+          await mkdir(pictures, { recursive: true })
+          await page.screenshot({ path: join(pictures, `${path.slice(1).replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, 'one').replace(/\?.*/, '').replaceAll('/', '-')}-${width}.png`) })
+        }
+      }
+    }
+    await context.close()
+  }
+}
+
+// By keyboard alone and without JavaScript, at 320 px: sign in, skip to the content, read, sign out.
+{
+  const { context, page } = await visitor({ script: false, width: 320 })
+  const focused = () => page.evaluate(() => {
+    const e = document.activeElement
+    const style = getComputedStyle(e)
+    const box = e.getBoundingClientRect()
+    return { name: e.id || e.textContent.trim(), tag: e.tagName, ring: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2, inside: box.left >= 0 && box.right <= window.innerWidth }
+  })
+  const tabTo = async (wanted) => {
+    for (let n = 0; n < 60; n++) {
+      await page.keyboard.press('Tab')
+      const now = await focused()
+      if (now.tag !== 'BODY') check(now.ring && now.inside, `the focus on ${now.name} is not seen`)
+      if (await page.evaluate((s) => document.activeElement.matches(s), wanted)) return
+    }
+    assert.fail(`no key leads to ${wanted}`)
+  }
+  await go(page, '/signin')
+  await tabTo('#number')
+  await page.keyboard.type('12345678901')
+  await Promise.all([page.waitForNavigation(), page.keyboard.press('Enter')])
+  check((await page.$('[role=alert]')) !== null && (await page.$eval('#number', (e) => e.getAttribute('aria-invalid'))) === 'true', 'a wrong number is told')
+  await tabTo('#number')
+  await page.keyboard.type(numbers[1])
+  await Promise.all([page.waitForNavigation(), page.keyboard.press('Enter')])
+  for (const path of pages.filter((p) => !['/signin', '/signedout', '/nowhere'].includes(p))) {
+    await go(page, path).catch(() => {}) // what one person has, another need not
+    await fits(page, `${path} at 320 px`)
+  }
+  await go(page, '/wallet')
+  check(!(await page.content()).includes(numbers[1]), 'the wallet shows no number')
+  await page.keyboard.press('Tab')
+  check(await page.evaluate(() => document.activeElement.matches('.skip')), 'the first key leads past the navigation')
+  await page.keyboard.press('Enter')
+  check(await page.evaluate(() => document.activeElement.id === 'content'), 'the content has the focus')
+  const before = await page.cookies()
+  check(before.filter((c) => c.httpOnly && c.sameSite === 'Lax').length >= 1 && before.every((c) => !c.value.includes(numbers[1])), 'the cookie of the session is no script\'s and no other site\'s')
+  await go(page, '/wallet')
+  await tabTo('form[action="/signout"] button')
+  await Promise.all([page.waitForNavigation(), page.keyboard.press('Enter')])
+  check(new URL(page.url()).pathname === '/signedout', 'signed out')
+
+  // Back shows nothing, and neither does the cookie that somebody kept.
+  await Promise.all([page.waitForNavigation(), page.evaluate(() => history.back())]).catch(() => {})
+  check(!(await page.content()).includes('class="list"'), 'back shows a page of before')
+  for (const kept of before) await page.setCookie(kept)
+  await page.goto(served + '/wallet')
+  check(new URL(page.url()).pathname === '/signin', 'a cookie that was kept opens nothing')
+  await context.close()
+}
+
+// A phone with a quarter of this processor on a line of 1.6 Mbit/s, nothing cached.
+{
+  const { context, page } = await visitor()
+  await signIn(page, numbers[0])
+  const session = await page.createCDPSession()
+  await session.send('Network.enable')
+  await session.send('Network.clearBrowserCache')
+  await session.send('Network.emulateNetworkConditions', { offline: false, latency: 150, downloadThroughput: 1.6e6 / 8, uploadThroughput: 750e3 / 8 })
+  await session.send('Emulation.setCPUThrottlingRate', { rate: 4 })
+  let bytes = 0
+  session.on('Network.loadingFinished', (e) => (bytes += e.encodedDataLength))
+  await go(page, '/wallet')
+  const paint = await page.evaluate(() => new Promise((resolve) => new PerformanceObserver((l) => l.getEntriesByName('first-contentful-paint').forEach((e) => resolve(e.startTime))).observe({ type: 'paint', buffered: true })))
+  check(bytes > 0 && bytes <= 100_000, `the first load of the wallet is ${bytes} bytes`)
+  console.log(`pages: the wallet's first load is ${bytes} bytes, its first contentful paint after ${Math.round(paint)} ms on a slow phone (at most 1,000 wanted)`)
+  check((await page.evaluate(() => localStorage.length + sessionStorage.length)) === 0, 'a page stores something')
+  await context.close()
+}
+
+// The HTML itself.
+const files = []
+for (const [name, text] of html) {
+  const file = join(tmpdir(), name.replace(/[^a-z0-9]+/gi, '-') + '.html')
+  await writeFile(file, text)
+  files.push(file)
+}
+const checked = await run('java', ['-jar', require('vnu-jar'), '--errors-only', '--exit-zero-always', '--format', 'json', ...files], { maxBuffer: 1 << 26 })
+const { messages } = JSON.parse(checked.stderr)
+check(messages.length === 0, messages.map((m) => `${m.url}:${m.lastLine}: ${m.message}: ${m.extract}`).join('\n'))
+
+await browser.close()
+server.removeAllListeners('exit')
+const gone = new Promise((resolve) => server.on('exit', resolve))
+server.kill('SIGTERM')
+check((await gone) === 0, 'the vault ended as it should')
+for (const what of new Set(failed)) console.error(`pages: ${what}`)
+console.log(`pages: ${passed} checks of ${pages.length} pages passed, ${failed.length} failed`)
+process.exit(failed.length ? 1 : 0)
