@@ -67,6 +67,14 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
+// Programs returns the folder with PostgreSQL's own programs, psql among them.
+func Programs(t testing.TB) string {
+	t.Helper()
+	dir, err := binaries()
+	need(t, err)
+	return dir
+}
+
 func start() (*Server, error) {
 	c, err := newCluster()
 	if err != nil {
