@@ -74,7 +74,7 @@ func TestEveryOperationFitsItsSchema(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o, err := vault.Open(t.Context(), vault.DataDir(dir), vault.Options{Webhook: &vault.WebhookOptions{URL: "http://127.0.0.1:65000", Dev: true, Secrets: secrets}})
+	o, err := vault.Open(t.Context(), vault.DataDir(dir), vault.Options{Dev: true, Webhook: &vault.WebhookOptions{URL: "http://127.0.0.1:65000", Dev: true, Secrets: secrets}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -223,6 +223,7 @@ func restOfTheContract(t *testing.T, r *rig) {
 	if err := json.Unmarshal(r.get(t, operator, "/webhooks").Body.Bytes(), &hooks); err != nil || len(hooks.Items) != 1 {
 		t.Fatalf("%+v, %v", hooks, err)
 	}
+	r.subscribe(t)
 	hook := "/webhooks/" + hooks.Items[0].WebhookID.String()
 	r.post(t, operator, hook+"/enable", "", nil)
 	r.post(t, operator, hook+"/replay", "{}", nil)
@@ -395,3 +396,29 @@ func (p onePoison) Poison(ctx context.Context, _ string, _ int64) (api.Poison, e
 
 func (onePoison) Retry(context.Context, string, int64) error { return nil }
 func (onePoison) Drop(context.Context, string, int64) error  { return nil }
+
+// subscribe has an organisation be told by webhook, and does whatever can be done with that.
+func (r *rig) subscribe(t *testing.T) {
+	t.Helper()
+	receiver := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+		w.Header().Set("WebHook-Allowed-Origin", "*")
+		w.WriteHeader(http.StatusOK)
+	}))
+	defer receiver.Close()
+	issuer := grantFor(domain.RoleIssuer, orgA, domain.CitizenID{})
+	var made contract.WebhookSubscription
+	r.post(t, issuer, "/webhookSubscriptions", `{"url":"`+receiver.URL+`/hook?token=hidden","types":["be.coffre.vault.v1.documents.notify.revoked"]}`, &made)
+	if made.Key == "" || strings.Contains(made.Host, "hidden") {
+		t.Errorf("%+v", made)
+	}
+	one := "/webhookSubscriptions/" + made.WebhookSubscriptionID.String()
+	r.get(t, issuer, "/webhookSubscriptions")
+	r.get(t, issuer, one+"/deliveries?pageSize=1")
+	for _, who := range []token.Grant{issuer, grantFor(domain.RoleOperator, "", domain.CitizenID{})} {
+		r.post(t, who, one+"/enable", "", nil)
+		r.post(t, who, one+"/replay", `{}`, nil)
+	}
+	r.post(t, issuer, one+"/rotate", `{}`, nil)
+	r.post(t, issuer, one+"/rotate", `{"finish":true}`, nil)
+	r.post(t, issuer, one+"/remove", "", nil)
+}

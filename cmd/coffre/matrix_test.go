@@ -259,6 +259,14 @@ var accessMatrix = map[string][]cell{
 	"uploadAttachment":        {{may: by(201, source, sayer, otherIssuer)}},
 	"validateConsent":         {{body: `{"ssin":"{ssin}","documentType":"diploma",` + byTheLaw + `}`, may: by(200, reader), refusal: "200"}},
 	"withdrawConsent":         {{may: by(200, self, relative), refusal: "resourceNotFound", fresh: true}},
+
+	"listWebhookSubscriptions":  {{refusal: "200"}},
+	"createWebhookSubscription": {{body: `{"url":"https://127.0.0.1/"}`, refusal: "badRequest"}},
+	"listWebhookDeliveries":     {{refusal: "resourceNotFound"}},
+	"enableWebhookSubscription": {{refusal: "resourceNotFound"}},
+	"replayWebhookSubscription": {{body: `{}`, refusal: "resourceNotFound"}},
+	"rotateWebhookSubscription": {{body: `{}`, refusal: "resourceNotFound"}},
+	"removeWebhookSubscription": {{refusal: "resourceNotFound"}},
 }
 
 // matrix is a vault with the callers of the access matrix.

@@ -114,9 +114,18 @@ var recordedOperations = map[string]left{
 	"openInvestigation":   events("investigation.opened"),
 	"renewInvestigation":  events("investigation.renewed"),
 	"liftInvestigation":   events("investigation.lifted"),
-	"liftRestriction":     events("citizen.restriction-lifted"),
-	"listRestrictions":    events("audit.operated").when("a privacy officer's look; a citizen's own none"),
-	"getRestriction":      events("audit.operated").when("a privacy officer's look; a citizen's own none"),
+
+	"listWebhookSubscriptions":  none(tellsNobody),
+	"createWebhookSubscription": events("audit.operated"),
+	"listWebhookDeliveries":     none(tellsNobody),
+	"enableWebhookSubscription": events("audit.operated"),
+	"replayWebhookSubscription": events("audit.operated"),
+	"rotateWebhookSubscription": events("audit.operated"),
+	"removeWebhookSubscription": events("audit.operated"),
+
+	"liftRestriction":  events("citizen.restriction-lifted"),
+	"listRestrictions": events("audit.operated").when("a privacy officer's look; a citizen's own none"),
+	"getRestriction":   events("audit.operated").when("a privacy officer's look; a citizen's own none"),
 
 	"listConsents":           events("access.authorized", "access.disclosed").when("a representative's reading; a citizen's own and a consumer's own none"),
 	"listConsentRequests":    events("access.authorized", "access.disclosed").when("a representative's reading; a citizen's own and a consumer's own none"),

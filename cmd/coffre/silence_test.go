@@ -27,11 +27,13 @@ import (
 // namesNobody are members of requests that hold an identifier and name neither a person nor
 // a thing of one, each with what it is.
 var namesNobody = map[string]string{
-	"attachments":     "files that the issuer uploaded itself",
-	"accessId":        "a filter on the caller's own log",
-	"renews":          "a consent of the person whom the same request names; TestRenewingAConsent names another's and none",
-	"investigationId": "an investigation, which names nobody; TestInvestigationsOfOthers names another's and none",
-	"entryId":         "an entry of the caller's own log; TestDisputeOfAnAccess names another's and none",
+	"attachments":           "files that the issuer uploaded itself",
+	"accessId":              "a filter on the caller's own log",
+	"eventId":               "an event that the caller's own webhook was told",
+	"webhookSubscriptionId": "a webhook of the caller's own organisation; TestOrganisationsSeeToTheirWebhooks names another's",
+	"renews":                "a consent of the person whom the same request names; TestRenewingAConsent names another's and none",
+	"investigationId":       "an investigation, which names nobody; TestInvestigationsOfOthers names another's and none",
+	"entryId":               "an entry of the caller's own log; TestDisputeOfAnAccess names another's and none",
 }
 
 // Consumers without a basis for anybody here: one that is registered for nothing, and one

@@ -30,6 +30,12 @@ const (
 	ResumeReactor         Act = "resumeReactor"
 	RetryPoison           Act = "retryPoison"
 	DropPoison            Act = "dropPoison"
+	CreateSubscription    Act = "createWebhookSubscription"
+	EnableSubscription    Act = "enableWebhookSubscription"
+	ReplaySubscription    Act = "replayWebhookSubscription"
+	RotateSubscription    Act = "rotateWebhookSubscription"
+	RemoveSubscription    Act = "removeWebhookSubscription"
+	EndSubscription       Act = "webhookGone" // by the vault itself, because the receiver answered 410
 	RestoreBackup         Act = "restore"
 	RestoreKeyRows        Act = "keysRestore"
 	CopyStore             Act = "storeCopy"
@@ -61,7 +67,7 @@ const (
 // Acts lists every act there is.
 var Acts = []Act{
 	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit, RotateRequests,
-	EnableWebhook, ReplayWebhook, RotateWebhook, PauseReactor, ResumeReactor, RetryPoison, DropPoison, RestoreBackup, RestoreKeyRows, CopyStore,
+	EnableWebhook, ReplayWebhook, RotateWebhook, PauseReactor, ResumeReactor, RetryPoison, DropPoison, CreateSubscription, EnableSubscription, ReplaySubscription, RotateSubscription, RemoveSubscription, EndSubscription, RestoreBackup, RestoreKeyRows, CopyStore,
 	LookUpCitizen, ReadConsent, ReadConsentHistory, ListConsentDisclosures, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction, ListCorrections,
 	ListHolds, ListAllRestrictions, ListReleases, ListSuppressions, ListAttachments, ListPetitions, ReadPetition, ListSignals, ListInvestigations,
 }

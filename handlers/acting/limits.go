@@ -85,6 +85,10 @@ var (
 		Name: "investigationActs", What: "investigations that an organisation opens or renews", Until: "a day after it was taken", Lasts: day, Retry: time.Hour,
 		Bounds: quotas.Bounds{Caller: quotas.Bound{Places: 1000}},
 	}
+	WebhookActs = Budget{
+		Name: "webhookActs", What: "webhooks that an organisation asks for, also where the receiver does not want it, and what it asks of them", Until: "a day after it was taken", Lasts: day, Retry: time.Hour,
+		Bounds: quotas.Bounds{Caller: quotas.Bound{Places: 1000}},
+	}
 	Reports = Budget{
 		Name: "reports", What: "reports about a citizen that are being made", Until: "when it is made, or after a minute", Lasts: 2 * edge.MaxTime, Retry: 5 * time.Second,
 		Bounds: quotas.Bounds{Caller: quotas.Bound{Places: 1}, Person: quotas.Bound{Places: 2}, All: quotas.Bound{Places: 6}},
@@ -96,7 +100,7 @@ var (
 )
 
 // Budgets are all budgets.
-var Budgets = []*Budget{&CitizenActs, &OfficeActs, &Uploads, &ConsentRequests, &OpenMandates, &PersonActs, &OpenPetitions, &Statements, &IssuedDocuments, &DocumentChanges, &InvestigationActs, &Reports, &Exports}
+var Budgets = []*Budget{&CitizenActs, &OfficeActs, &Uploads, &ConsentRequests, &OpenMandates, &PersonActs, &OpenPetitions, &Statements, &IssuedDocuments, &DocumentChanges, &InvestigationActs, &WebhookActs, &Reports, &Exports}
 
 // BudgetsOf lists the budgets in which the use case of an operation takes places, besides
 // the acts of the caller's role; Take refuses to take any other.
@@ -106,6 +110,7 @@ var BudgetsOf = map[string][]*Budget{
 	"requestErasure": {&PersonActs}, "placeHold": {&PersonActs}, "restrictProcessing": {&PersonActs},
 	"makePetition":      {&OpenPetitions},
 	"openInvestigation": {&InvestigationActs}, "renewInvestigation": {&InvestigationActs},
+	"createWebhookSubscription": {&WebhookActs}, "enableWebhookSubscription": {&WebhookActs}, "replayWebhookSubscription": {&WebhookActs}, "rotateWebhookSubscription": {&WebhookActs},
 	"updateDocument": {&DocumentChanges}, "reinstateDocument": {&DocumentChanges},
 	"subjectAccessReport": {&Reports}, "createExport": {&Exports},
 }
@@ -212,7 +217,7 @@ func (rec *Recorder) Admit(_ context.Context, call *edge.Call) error {
 // something: no budget refuses them.
 var TakesBack = map[string]bool{
 	"withdrawConsent": true, "refuseConsentRequest": true, "endMandate": true, "revokeDocument": true, "suspendDocument": true,
-	"liftInvestigation": true,
+	"liftInvestigation": true, "removeWebhookSubscription": true,
 }
 
 // Room is what a place is taken for.

@@ -19,12 +19,13 @@ import (
 type Vault struct {
 	*work.Worker
 
-	Evidence *evidence.Evidence
-	Signals  *signals.Signals
-	Backups  Backups  // nil: the databases are backed up by their own tools
-	Notices  Notices  // nil: no webhook is told
-	Webhooks Webhooks // nil: this process knows of none
-	Reactors Reactors // nil: likewise
+	Evidence      *evidence.Evidence
+	Signals       *signals.Signals
+	Backups       Backups       // nil: the databases are backed up by their own tools
+	Notices       Notices       // nil: no webhook is told
+	Webhooks      Webhooks      // nil: this process knows of none
+	Reactors      Reactors      // nil: likewise
+	Subscriptions Subscriptions // nil: organisations have none here
 	// Witnesses have the cosignatures of checkpoints; nil: none are served.
 	Witnesses *transparency.Witnesses
 	// Review is how long an erasure is remembered before it is due for a review.

@@ -64,8 +64,13 @@ var absences = map[string]string{
 	"ReleasePropose.until":            oneOfAChoice, // which kind tells
 	"RestrictionAsk.documentId":       allowsMore,   // a restriction of everything protects more
 	"RestrictionLift.citizenInformed": saysLess,
-	"WebhookReplay.eventId":           allowsMore,
-	"SubjectAccessRequest.format":     theDefault, "SubjectAccessRequest.lang": theDefault,
+
+	"WebhookSubscribe.signature": theDefault, "WebhookSubscribe.types": allowsMore, "WebhookSubscribe.documentTypes": allowsMore, "WebhookSubscribe.sources": allowsMore, "WebhookSubscribe.citizenRef": allowsMore,
+	"WebhookSubscriptionReplay.eventId": allowsMore, "WebhookSubscriptionReplay.from": allowsMore, "WebhookSubscriptionReplay.until": allowsMore, "WebhookSubscriptionReplay.after": allowsMore,
+	"WebhookSubscriptionRotate.finish": saysLess,
+
+	"WebhookReplay.eventId":       allowsMore,
+	"SubjectAccessRequest.format": theDefault, "SubjectAccessRequest.lang": theDefault,
 }
 
 // F24: every optional member of a request is known to allow no more when it is null than null

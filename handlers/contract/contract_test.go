@@ -199,6 +199,11 @@ var boundedArrays = map[string]string{
 	"listReactors":          "the reactors of the program, and of former ones",
 	"listPoison":            "the two hundred that were set aside first",
 	"enableWebhook":         "two secrets while they rotate",
+
+	"listWebhookSubscriptions":  "at most twenty of an organisation",
+	"createWebhookSubscription": "two keys, and twenty words of each filter",
+	"enableWebhookSubscription": "two keys, and twenty words of each filter",
+	"rotateWebhookSubscription": "two keys, and twenty words of each filter",
 }
 
 // Every answer with an array comes in pages, whose next one is reached by a cursor, or is known to

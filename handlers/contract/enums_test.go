@@ -32,6 +32,7 @@ var enumsOfActs = map[string]enumOfAnAct{
 	"ExportCreate.separator":            {[]string{"comma", "semicolon", "tab"}, "the same facts"},
 	"IdentityProviderPropose.reason":    {[]string{"replaced", "remapped", "compromised", "gone", "restored"}, "the first three wait for a privacy officer; the others are refused but on the machine"},
 	"ExportCreate.format":               {[]string{"csv", "jsonl", "xlsx", "parquet"}, "the same facts"},
+	"WebhookSubscribe.signature":        {[]string{"ed25519", "hmac"}, "how deliveries to the caller itself are signed; either is as good"},
 	"PetitionAnswer.outcome":            {[]string{"rejected", "upheld"}, "a rejection without its reason is refused; to uphold an objection is to promise to stop"},
 	"PreferencesChoice.language":        {[]string{"nl", "fr", "de", "en"}, "the language of messages"},
 	"PreferencesChoice.documentNotices": heard, "PreferencesChoice.expiryNotices": heard, "PreferencesChoice.accessNotices": heard, "PreferencesChoice.consentNotices": heard,

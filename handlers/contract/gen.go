@@ -1263,6 +1263,48 @@ func (e TaskState) Valid() bool {
 	}
 }
 
+// Defines values for WebhookDeliveryState.
+const (
+	WebhookDeliveryStateDelivered WebhookDeliveryState = "delivered"
+	WebhookDeliveryStateFailed    WebhookDeliveryState = "failed"
+	WebhookDeliveryStatePending   WebhookDeliveryState = "pending"
+	WebhookDeliveryStateWithheld  WebhookDeliveryState = "withheld"
+)
+
+// Valid indicates whether the value is a known member of the WebhookDeliveryState enum.
+func (e WebhookDeliveryState) Valid() bool {
+	switch e {
+	case WebhookDeliveryStateDelivered:
+		return true
+	case WebhookDeliveryStateFailed:
+		return true
+	case WebhookDeliveryStatePending:
+		return true
+	case WebhookDeliveryStateWithheld:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookSignature.
+const (
+	WebhookSignatureEd25519 WebhookSignature = "ed25519"
+	WebhookSignatureHmac    WebhookSignature = "hmac"
+)
+
+// Valid indicates whether the value is a known member of the WebhookSignature enum.
+func (e WebhookSignature) Valid() bool {
+	switch e {
+	case WebhookSignatureEd25519:
+		return true
+	case WebhookSignatureHmac:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for WebhookState.
 const (
 	WebhookStateDisabled WebhookState = "disabled"
@@ -1275,6 +1317,24 @@ func (e WebhookState) Valid() bool {
 	case WebhookStateDisabled:
 		return true
 	case WebhookStateEnabled:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for WebhookSubscriptionState.
+const (
+	WebhookSubscriptionStateEnabled WebhookSubscriptionState = "enabled"
+	WebhookSubscriptionStateGone    WebhookSubscriptionState = "gone"
+)
+
+// Valid indicates whether the value is a known member of the WebhookSubscriptionState enum.
+func (e WebhookSubscriptionState) Valid() bool {
+	switch e {
+	case WebhookSubscriptionStateEnabled:
+		return true
+	case WebhookSubscriptionStateGone:
 		return true
 	default:
 		return false
@@ -5236,6 +5296,51 @@ type Webhook struct {
 	WebhookID WebhookID    `json:"webhookId"`
 }
 
+// WebhookDeliveries defines model for WebhookDeliveries.
+type WebhookDeliveries struct {
+	Items []WebhookDelivery `json:"items"`
+
+	// Next a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Next Href `json:"next,omitempty,omitzero"`
+
+	// NextCursor opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	NextCursor Cursor `json:"nextCursor,omitempty,omitzero"`
+	PageSize   int    `json:"pageSize,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
+// WebhookDelivery defines model for WebhookDelivery.
+type WebhookDelivery struct {
+	Attempts  int       `json:"attempts"`
+	ChangedAt time.Time `json:"changedAt"`
+	CreatedAt time.Time `json:"createdAt"`
+	EventID   EventID   `json:"eventId"`
+
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href Href `json:"href"`
+
+	// NextAt the next try
+	NextAt time.Time `json:"nextAt,omitempty,omitzero"`
+
+	// Reason why the last try failed
+	Reason string               `json:"reason,omitempty,omitzero"`
+	State  WebhookDeliveryState `json:"state"`
+
+	// Status of the last answer; absent when none came
+	Status int `json:"status,omitempty,omitzero"`
+}
+
+// WebhookDeliveryState defines model for WebhookDeliveryState.
+type WebhookDeliveryState string
+
 // WebhookID defines model for WebhookId.
 type WebhookID = uuid.UUID
 
@@ -5257,8 +5362,121 @@ type WebhookRotation struct {
 	Rotation int64 `json:"rotation"`
 }
 
+// WebhookSignature hmac: v1, under a secret that both sides hold; ed25519: v1a, for which the receiver holds the public key alone
+type WebhookSignature string
+
 // WebhookState defines model for WebhookState.
 type WebhookState string
+
+// WebhookSubscribe Example: {"signature":"hmac","url":"https://hooks.example/coffre"}
+type WebhookSubscribe struct {
+	// CitizenRef a citizen, for one organisation only
+	CitizenRef *CitizenRef `json:"citizenRef,omitempty"`
+
+	// DocumentTypes only about these types of document
+	DocumentTypes []DocumentTypeCode `json:"documentTypes,omitempty,omitzero"`
+
+	// Signature hmac: v1, under a secret that both sides hold; ed25519: v1a, for which the receiver holds the public key alone
+	Signature WebhookSignature `json:"signature,omitempty,omitzero"`
+
+	// Sources only about documents of these issuers
+	Sources []EnterpriseNumber `json:"sources,omitempty,omitzero"`
+
+	// Types only these types of event
+	Types []SignalType `json:"types,omitempty,omitzero"`
+
+	// URL absolute, https, with a plain ASCII host name, without user information and fragment, on port 443 or one from 1024 up
+	URL string `json:"url"`
+}
+
+// WebhookSubscription defines model for WebhookSubscription.
+type WebhookSubscription struct {
+	// CitizenRef a citizen, for one organisation only
+	CitizenRef    CitizenRef         `json:"citizenRef,omitempty,omitzero"`
+	CreatedAt     time.Time          `json:"createdAt"`
+	DocumentTypes []DocumentTypeCode `json:"documentTypes,omitempty,omitzero"`
+
+	// Failed deliveries whose every try failed
+	Failed int64 `json:"failed"`
+
+	// GoneAt when the receiver answered 410
+	GoneAt time.Time `json:"goneAt,omitempty,omitzero"`
+
+	// Host scheme and host of its URL; the rest may hold a token
+	Host string `json:"host"`
+
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href Href `json:"href"`
+
+	// Key what the receiver verifies with: a secret (whsec_) or a public key (whpk_); in the answer that made it, and never again
+	Key string `json:"key,omitempty,omitzero"`
+
+	// Keys what signs, newest first: of secrets the first eight hexadecimal digits of the SHA-256, of Ed25519 the public keys
+	Keys []string `json:"keys"`
+
+	// Organization number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	Organization EnterpriseNumber `json:"organization"`
+
+	// Pending deliveries that wait for their next try
+	Pending int64 `json:"pending"`
+
+	// ResumeAt nothing is sent before, as the receiver asked
+	ResumeAt time.Time `json:"resumeAt,omitempty,omitzero"`
+
+	// Signature hmac: v1, under a secret that both sides hold; ed25519: v1a, for which the receiver holds the public key alone
+	Signature             WebhookSignature         `json:"signature"`
+	Sources               []EnterpriseNumber       `json:"sources,omitempty,omitzero"`
+	State                 WebhookSubscriptionState `json:"state"`
+	Types                 []SignalType             `json:"types,omitempty,omitzero"`
+	WebhookSubscriptionID WebhookSubscriptionID    `json:"webhookSubscriptionId"`
+}
+
+// WebhookSubscriptionID defines model for WebhookSubscriptionId.
+type WebhookSubscriptionID = uuid.UUID
+
+// WebhookSubscriptionReplay defines model for WebhookSubscriptionReplay.
+type WebhookSubscriptionReplay struct {
+	// After opaque; only from an answer of ours. As `nextCursor` it is what `after` takes, and absent on the last page
+	After Cursor `json:"after,omitempty,omitzero"`
+
+	// EventID only the event with this webhook-id
+	EventID *uuid.UUID `json:"eventId,omitempty"`
+
+	// From only what was queued at this time or later
+	From *time.Time `json:"from,omitempty"`
+
+	// Until only what was queued before this time
+	Until *time.Time `json:"until,omitempty"`
+}
+
+// WebhookSubscriptionReplayed defines model for WebhookSubscriptionReplayed.
+type WebhookSubscriptionReplayed struct {
+	// Deliveries how many are sent again; absent behind a cursor, where they are queued anew
+	Deliveries *int64 `json:"deliveries,omitempty"`
+}
+
+// WebhookSubscriptionRotate defines model for WebhookSubscriptionRotate.
+type WebhookSubscriptionRotate struct {
+	// Finish the receiver has the new key
+	Finish bool `json:"finish,omitempty,omitzero"`
+}
+
+// WebhookSubscriptionState defines model for WebhookSubscriptionState.
+type WebhookSubscriptionState string
+
+// WebhookSubscriptions defines model for WebhookSubscriptions.
+type WebhookSubscriptions struct {
+	Items []WebhookSubscription `json:"items"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
 
 // Webhooks defines model for Webhooks.
 type Webhooks struct {
@@ -6282,6 +6500,45 @@ type ListSuppressionsParams struct {
 	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
 }
 
+// CreateWebhookSubscriptionParams defines parameters for CreateWebhookSubscription.
+type CreateWebhookSubscriptionParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ListWebhookDeliveriesParams defines parameters for ListWebhookDeliveries.
+type ListWebhookDeliveriesParams struct {
+	// After the `nextCursor` of the page before
+	After After `form:"after,omitempty" json:"after,omitempty,omitzero"`
+
+	// PageSize how many at most
+	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
+}
+
+// EnableWebhookSubscriptionParams defines parameters for EnableWebhookSubscription.
+type EnableWebhookSubscriptionParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RemoveWebhookSubscriptionParams defines parameters for RemoveWebhookSubscription.
+type RemoveWebhookSubscriptionParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ReplayWebhookSubscriptionParams defines parameters for ReplayWebhookSubscription.
+type ReplayWebhookSubscriptionParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// RotateWebhookSubscriptionParams defines parameters for RotateWebhookSubscription.
+type RotateWebhookSubscriptionParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // EnableWebhookParams defines parameters for EnableWebhook.
 type EnableWebhookParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
@@ -6431,6 +6688,15 @@ type ProposeReleaseJSONRequestBody = ReleasePropose
 
 // ApproveReleaseJSONRequestBody defines body for ApproveRelease for application/json ContentType.
 type ApproveReleaseJSONRequestBody = ReleaseApprove
+
+// CreateWebhookSubscriptionJSONRequestBody defines body for CreateWebhookSubscription for application/json ContentType.
+type CreateWebhookSubscriptionJSONRequestBody = WebhookSubscribe
+
+// ReplayWebhookSubscriptionJSONRequestBody defines body for ReplayWebhookSubscription for application/json ContentType.
+type ReplayWebhookSubscriptionJSONRequestBody = WebhookSubscriptionReplay
+
+// RotateWebhookSubscriptionJSONRequestBody defines body for RotateWebhookSubscription for application/json ContentType.
+type RotateWebhookSubscriptionJSONRequestBody = WebhookSubscriptionRotate
 
 // ReplayWebhookJSONRequestBody defines body for ReplayWebhook for application/json ContentType.
 type ReplayWebhookJSONRequestBody = WebhookReplay
@@ -6773,6 +7039,27 @@ type ServerInterface interface {
 	// ListSuppressions What the vault remembers of erased persons
 	// (GET /suppressions)
 	ListSuppressions(w http.ResponseWriter, r *http.Request, params ListSuppressionsParams)
+	// ListWebhookSubscriptions The webhooks of the calling organisation, oldest first
+	// (GET /webhookSubscriptions)
+	ListWebhookSubscriptions(w http.ResponseWriter, r *http.Request)
+	// CreateWebhookSubscription Have the organisation be told of what it may hear
+	// (POST /webhookSubscriptions)
+	CreateWebhookSubscription(w http.ResponseWriter, r *http.Request, params CreateWebhookSubscriptionParams)
+	// ListWebhookDeliveries What was sent to a webhook and what came of it, in the order of the log
+	// (GET /webhookSubscriptions/{webhookSubscriptionId}/deliveries)
+	ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, webhookSubscriptionID WebhookSubscriptionID, params ListWebhookDeliveriesParams)
+	// EnableWebhookSubscription Send again to a receiver that answered 410
+	// (POST /webhookSubscriptions/{webhookSubscriptionId}/enable)
+	EnableWebhookSubscription(w http.ResponseWriter, r *http.Request, webhookSubscriptionID WebhookSubscriptionID, params EnableWebhookSubscriptionParams)
+	// RemoveWebhookSubscription Be told nothing more
+	// (POST /webhookSubscriptions/{webhookSubscriptionId}/remove)
+	RemoveWebhookSubscription(w http.ResponseWriter, r *http.Request, webhookSubscriptionID WebhookSubscriptionID, params RemoveWebhookSubscriptionParams)
+	// ReplayWebhookSubscription Send again
+	// (POST /webhookSubscriptions/{webhookSubscriptionId}/replay)
+	ReplayWebhookSubscription(w http.ResponseWriter, r *http.Request, webhookSubscriptionID WebhookSubscriptionID, params ReplayWebhookSubscriptionParams)
+	// RotateWebhookSubscription Replace the key that signs, while both sign
+	// (POST /webhookSubscriptions/{webhookSubscriptionId}/rotate)
+	RotateWebhookSubscription(w http.ResponseWriter, r *http.Request, webhookSubscriptionID WebhookSubscriptionID, params RotateWebhookSubscriptionParams)
 	// ListWebhooks The webhook that is told of changes, and how it does
 	// (GET /webhooks)
 	ListWebhooks(w http.ResponseWriter, r *http.Request)
@@ -13290,6 +13577,336 @@ func (siw *ServerInterfaceWrapper) ListSuppressions(w http.ResponseWriter, r *ht
 	handler.ServeHTTP(w, r)
 }
 
+// ListWebhookSubscriptions operation middleware
+func (siw *ServerInterfaceWrapper) ListWebhookSubscriptions(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWebhookSubscriptions(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateWebhookSubscription operation middleware
+func (siw *ServerInterfaceWrapper) CreateWebhookSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateWebhookSubscriptionParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateWebhookSubscription(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListWebhookDeliveries operation middleware
+func (siw *ServerInterfaceWrapper) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookSubscriptionId" -------------
+	var webhookSubscriptionID WebhookSubscriptionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookSubscriptionId", r.PathValue("webhookSubscriptionId"), &webhookSubscriptionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookSubscriptionId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListWebhookDeliveriesParams
+
+	// ------------- Optional query parameter "after" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "after", r.URL.Query(), &params.After, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "after"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "after", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "pageSize" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "pageSize", r.URL.Query(), &params.PageSize, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "pageSize"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "pageSize", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListWebhookDeliveries(w, r, webhookSubscriptionID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// EnableWebhookSubscription operation middleware
+func (siw *ServerInterfaceWrapper) EnableWebhookSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookSubscriptionId" -------------
+	var webhookSubscriptionID WebhookSubscriptionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookSubscriptionId", r.PathValue("webhookSubscriptionId"), &webhookSubscriptionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookSubscriptionId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params EnableWebhookSubscriptionParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.EnableWebhookSubscription(w, r, webhookSubscriptionID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RemoveWebhookSubscription operation middleware
+func (siw *ServerInterfaceWrapper) RemoveWebhookSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookSubscriptionId" -------------
+	var webhookSubscriptionID WebhookSubscriptionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookSubscriptionId", r.PathValue("webhookSubscriptionId"), &webhookSubscriptionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookSubscriptionId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RemoveWebhookSubscriptionParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RemoveWebhookSubscription(w, r, webhookSubscriptionID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ReplayWebhookSubscription operation middleware
+func (siw *ServerInterfaceWrapper) ReplayWebhookSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookSubscriptionId" -------------
+	var webhookSubscriptionID WebhookSubscriptionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookSubscriptionId", r.PathValue("webhookSubscriptionId"), &webhookSubscriptionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookSubscriptionId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ReplayWebhookSubscriptionParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ReplayWebhookSubscription(w, r, webhookSubscriptionID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RotateWebhookSubscription operation middleware
+func (siw *ServerInterfaceWrapper) RotateWebhookSubscription(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "webhookSubscriptionId" -------------
+	var webhookSubscriptionID WebhookSubscriptionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "webhookSubscriptionId", r.PathValue("webhookSubscriptionId"), &webhookSubscriptionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "webhookSubscriptionId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RotateWebhookSubscriptionParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RotateWebhookSubscription(w, r, webhookSubscriptionID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListWebhooks operation middleware
 func (siw *ServerInterfaceWrapper) ListWebhooks(w http.ResponseWriter, r *http.Request) {
 
@@ -13698,6 +14315,13 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/signals", wrapper.ListSignals)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/signingKeys", wrapper.GetSigningKeys)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/suppressions", wrapper.ListSuppressions)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/webhookSubscriptions", wrapper.ListWebhookSubscriptions)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/webhookSubscriptions", wrapper.CreateWebhookSubscription)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/webhookSubscriptions/{webhookSubscriptionId}/deliveries", wrapper.ListWebhookDeliveries)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/webhookSubscriptions/{webhookSubscriptionId}/enable", wrapper.EnableWebhookSubscription)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/webhookSubscriptions/{webhookSubscriptionId}/remove", wrapper.RemoveWebhookSubscription)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/webhookSubscriptions/{webhookSubscriptionId}/replay", wrapper.ReplayWebhookSubscription)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/webhookSubscriptions/{webhookSubscriptionId}/rotate", wrapper.RotateWebhookSubscription)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/webhooks", wrapper.ListWebhooks)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/webhooks/{webhookId}/enable", wrapper.EnableWebhook)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/webhooks/{webhookId}/replay", wrapper.ReplayWebhook)
@@ -19241,6 +19865,288 @@ func (response ListSuppressionsdefaultApplicationProblemPlusJSONResponse) VisitL
 	return err
 }
 
+type ListWebhookSubscriptionsRequestObject struct {
+}
+
+type ListWebhookSubscriptionsResponseObject interface {
+	VisitListWebhookSubscriptionsResponse(w http.ResponseWriter) error
+}
+
+type ListWebhookSubscriptions200JSONResponse WebhookSubscriptions
+
+func (response ListWebhookSubscriptions200JSONResponse) VisitListWebhookSubscriptionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookSubscriptionsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListWebhookSubscriptionsdefaultApplicationProblemPlusJSONResponse) VisitListWebhookSubscriptionsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateWebhookSubscriptionRequestObject struct {
+	Params CreateWebhookSubscriptionParams
+	Body   *CreateWebhookSubscriptionJSONRequestBody
+}
+
+type CreateWebhookSubscriptionResponseObject interface {
+	VisitCreateWebhookSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type CreateWebhookSubscription201ResponseHeaders struct {
+	Location string
+}
+
+type CreateWebhookSubscription201JSONResponse struct {
+	Body    WebhookSubscription
+	Headers CreateWebhookSubscription201ResponseHeaders
+}
+
+func (response CreateWebhookSubscription201JSONResponse) VisitCreateWebhookSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(201)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateWebhookSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateWebhookSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitCreateWebhookSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookDeliveriesRequestObject struct {
+	WebhookSubscriptionID WebhookSubscriptionID `json:"webhookSubscriptionId"`
+	Params                ListWebhookDeliveriesParams
+}
+
+type ListWebhookDeliveriesResponseObject interface {
+	VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error
+}
+
+type ListWebhookDeliveries200JSONResponse WebhookDeliveries
+
+func (response ListWebhookDeliveries200JSONResponse) VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListWebhookDeliveriesdefaultApplicationProblemPlusJSONResponse) VisitListWebhookDeliveriesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnableWebhookSubscriptionRequestObject struct {
+	WebhookSubscriptionID WebhookSubscriptionID `json:"webhookSubscriptionId"`
+	Params                EnableWebhookSubscriptionParams
+}
+
+type EnableWebhookSubscriptionResponseObject interface {
+	VisitEnableWebhookSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type EnableWebhookSubscription200JSONResponse WebhookSubscription
+
+func (response EnableWebhookSubscription200JSONResponse) VisitEnableWebhookSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type EnableWebhookSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response EnableWebhookSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitEnableWebhookSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RemoveWebhookSubscriptionRequestObject struct {
+	WebhookSubscriptionID WebhookSubscriptionID `json:"webhookSubscriptionId"`
+	Params                RemoveWebhookSubscriptionParams
+}
+
+type RemoveWebhookSubscriptionResponseObject interface {
+	VisitRemoveWebhookSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type RemoveWebhookSubscription204Response struct {
+}
+
+func (response RemoveWebhookSubscription204Response) VisitRemoveWebhookSubscriptionResponse(w http.ResponseWriter) error {
+	w.WriteHeader(204)
+	return nil
+}
+
+type RemoveWebhookSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RemoveWebhookSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitRemoveWebhookSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplayWebhookSubscriptionRequestObject struct {
+	WebhookSubscriptionID WebhookSubscriptionID `json:"webhookSubscriptionId"`
+	Params                ReplayWebhookSubscriptionParams
+	Body                  *ReplayWebhookSubscriptionJSONRequestBody
+}
+
+type ReplayWebhookSubscriptionResponseObject interface {
+	VisitReplayWebhookSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type ReplayWebhookSubscription200JSONResponse WebhookSubscriptionReplayed
+
+func (response ReplayWebhookSubscription200JSONResponse) VisitReplayWebhookSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ReplayWebhookSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ReplayWebhookSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitReplayWebhookSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWebhookSubscriptionRequestObject struct {
+	WebhookSubscriptionID WebhookSubscriptionID `json:"webhookSubscriptionId"`
+	Params                RotateWebhookSubscriptionParams
+	Body                  *RotateWebhookSubscriptionJSONRequestBody
+}
+
+type RotateWebhookSubscriptionResponseObject interface {
+	VisitRotateWebhookSubscriptionResponse(w http.ResponseWriter) error
+}
+
+type RotateWebhookSubscription200JSONResponse WebhookSubscription
+
+func (response RotateWebhookSubscription200JSONResponse) VisitRotateWebhookSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RotateWebhookSubscriptiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RotateWebhookSubscriptiondefaultApplicationProblemPlusJSONResponse) VisitRotateWebhookSubscriptionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListWebhooksRequestObject struct {
 }
 
@@ -19746,6 +20652,27 @@ type StrictServerInterface interface {
 	// ListSuppressions What the vault remembers of erased persons
 	// (GET /suppressions)
 	ListSuppressions(ctx context.Context, request ListSuppressionsRequestObject) (ListSuppressionsResponseObject, error)
+	// ListWebhookSubscriptions The webhooks of the calling organisation, oldest first
+	// (GET /webhookSubscriptions)
+	ListWebhookSubscriptions(ctx context.Context, request ListWebhookSubscriptionsRequestObject) (ListWebhookSubscriptionsResponseObject, error)
+	// CreateWebhookSubscription Have the organisation be told of what it may hear
+	// (POST /webhookSubscriptions)
+	CreateWebhookSubscription(ctx context.Context, request CreateWebhookSubscriptionRequestObject) (CreateWebhookSubscriptionResponseObject, error)
+	// ListWebhookDeliveries What was sent to a webhook and what came of it, in the order of the log
+	// (GET /webhookSubscriptions/{webhookSubscriptionId}/deliveries)
+	ListWebhookDeliveries(ctx context.Context, request ListWebhookDeliveriesRequestObject) (ListWebhookDeliveriesResponseObject, error)
+	// EnableWebhookSubscription Send again to a receiver that answered 410
+	// (POST /webhookSubscriptions/{webhookSubscriptionId}/enable)
+	EnableWebhookSubscription(ctx context.Context, request EnableWebhookSubscriptionRequestObject) (EnableWebhookSubscriptionResponseObject, error)
+	// RemoveWebhookSubscription Be told nothing more
+	// (POST /webhookSubscriptions/{webhookSubscriptionId}/remove)
+	RemoveWebhookSubscription(ctx context.Context, request RemoveWebhookSubscriptionRequestObject) (RemoveWebhookSubscriptionResponseObject, error)
+	// ReplayWebhookSubscription Send again
+	// (POST /webhookSubscriptions/{webhookSubscriptionId}/replay)
+	ReplayWebhookSubscription(ctx context.Context, request ReplayWebhookSubscriptionRequestObject) (ReplayWebhookSubscriptionResponseObject, error)
+	// RotateWebhookSubscription Replace the key that signs, while both sign
+	// (POST /webhookSubscriptions/{webhookSubscriptionId}/rotate)
+	RotateWebhookSubscription(ctx context.Context, request RotateWebhookSubscriptionRequestObject) (RotateWebhookSubscriptionResponseObject, error)
 	// ListWebhooks The webhook that is told of changes, and how it does
 	// (GET /webhooks)
 	ListWebhooks(ctx context.Context, request ListWebhooksRequestObject) (ListWebhooksResponseObject, error)
@@ -23065,6 +23992,218 @@ func (sh *strictHandler) ListSuppressions(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListSuppressionsResponseObject); ok {
 		if err := validResponse.VisitListSuppressionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListWebhookSubscriptions operation middleware
+func (sh *strictHandler) ListWebhookSubscriptions(w http.ResponseWriter, r *http.Request) {
+	var request ListWebhookSubscriptionsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhookSubscriptions(ctx, request.(ListWebhookSubscriptionsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhookSubscriptions")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWebhookSubscriptionsResponseObject); ok {
+		if err := validResponse.VisitListWebhookSubscriptionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateWebhookSubscription operation middleware
+func (sh *strictHandler) CreateWebhookSubscription(w http.ResponseWriter, r *http.Request, params CreateWebhookSubscriptionParams) {
+	var request CreateWebhookSubscriptionRequestObject
+
+	request.Params = params
+
+	var body CreateWebhookSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateWebhookSubscription(ctx, request.(CreateWebhookSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateWebhookSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateWebhookSubscriptionResponseObject); ok {
+		if err := validResponse.VisitCreateWebhookSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListWebhookDeliveries operation middleware
+func (sh *strictHandler) ListWebhookDeliveries(w http.ResponseWriter, r *http.Request, webhookSubscriptionID WebhookSubscriptionID, params ListWebhookDeliveriesParams) {
+	var request ListWebhookDeliveriesRequestObject
+
+	request.WebhookSubscriptionID = webhookSubscriptionID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListWebhookDeliveries(ctx, request.(ListWebhookDeliveriesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListWebhookDeliveries")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListWebhookDeliveriesResponseObject); ok {
+		if err := validResponse.VisitListWebhookDeliveriesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// EnableWebhookSubscription operation middleware
+func (sh *strictHandler) EnableWebhookSubscription(w http.ResponseWriter, r *http.Request, webhookSubscriptionID WebhookSubscriptionID, params EnableWebhookSubscriptionParams) {
+	var request EnableWebhookSubscriptionRequestObject
+
+	request.WebhookSubscriptionID = webhookSubscriptionID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.EnableWebhookSubscription(ctx, request.(EnableWebhookSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "EnableWebhookSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(EnableWebhookSubscriptionResponseObject); ok {
+		if err := validResponse.VisitEnableWebhookSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RemoveWebhookSubscription operation middleware
+func (sh *strictHandler) RemoveWebhookSubscription(w http.ResponseWriter, r *http.Request, webhookSubscriptionID WebhookSubscriptionID, params RemoveWebhookSubscriptionParams) {
+	var request RemoveWebhookSubscriptionRequestObject
+
+	request.WebhookSubscriptionID = webhookSubscriptionID
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RemoveWebhookSubscription(ctx, request.(RemoveWebhookSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RemoveWebhookSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RemoveWebhookSubscriptionResponseObject); ok {
+		if err := validResponse.VisitRemoveWebhookSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ReplayWebhookSubscription operation middleware
+func (sh *strictHandler) ReplayWebhookSubscription(w http.ResponseWriter, r *http.Request, webhookSubscriptionID WebhookSubscriptionID, params ReplayWebhookSubscriptionParams) {
+	var request ReplayWebhookSubscriptionRequestObject
+
+	request.WebhookSubscriptionID = webhookSubscriptionID
+	request.Params = params
+
+	var body ReplayWebhookSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ReplayWebhookSubscription(ctx, request.(ReplayWebhookSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ReplayWebhookSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ReplayWebhookSubscriptionResponseObject); ok {
+		if err := validResponse.VisitReplayWebhookSubscriptionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RotateWebhookSubscription operation middleware
+func (sh *strictHandler) RotateWebhookSubscription(w http.ResponseWriter, r *http.Request, webhookSubscriptionID WebhookSubscriptionID, params RotateWebhookSubscriptionParams) {
+	var request RotateWebhookSubscriptionRequestObject
+
+	request.WebhookSubscriptionID = webhookSubscriptionID
+	request.Params = params
+
+	var body RotateWebhookSubscriptionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		if !errors.Is(err, io.EOF) {
+			sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+			return
+		}
+	} else {
+		request.Body = &body
+	}
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RotateWebhookSubscription(ctx, request.(RotateWebhookSubscriptionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RotateWebhookSubscription")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RotateWebhookSubscriptionResponseObject); ok {
+		if err := validResponse.VisitRotateWebhookSubscriptionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -14,7 +14,7 @@ import (
 
 // extensions are those of the served contract, each explained in its head or by the
 // validator that reads it.
-var extensions = []string{"x-roles", "x-exactly-one-of", "x-form", "x-max-body-bytes", "x-ignore-rules"}
+var extensions = []string{"x-roles", "x-exactly-one-of", "x-form", "x-webhooks", "x-max-body-bytes", "x-ignore-rules"}
 
 // eachNode calls do for a node and every node below it.
 func eachNode(n *yaml.Node, do func(*yaml.Node)) {

@@ -65,11 +65,14 @@ var zeroMeans = map[string]string{
 	"ConsentAsk.limits":          "an object without any limit limits nothing",
 	"ConsentRequestGrant.limits": "an object without any limit leaves those that were asked for",
 	"EvidenceQuery.presenceOnly": "false is the default",
-	"getRegistry.If-None-Match":  "a list without a tag is as if it were absent",
-	"getDocument.If-None-Match":  "a list without a tag is as if it were absent",
-	"getAttachment.Range":        "a range that is none is as if it were absent",
-	"accessAttachment.Range":     "a range that is none is as if it were absent",
-	"getExportContent.Range":     "a range that is none is as if it were absent",
+
+	"WebhookSubscriptionRotate.finish": "false is the default",
+
+	"getRegistry.If-None-Match": "a list without a tag is as if it were absent",
+	"getDocument.If-None-Match": "a list without a tag is as if it were absent",
+	"getAttachment.Range":       "a range that is none is as if it were absent",
+	"accessAttachment.Range":    "a range that is none is as if it were absent",
+	"getExportContent.Range":    "a range that is none is as if it were absent",
 }
 
 // admitsZero reports whether a value that satisfies the schema becomes the zero value of its

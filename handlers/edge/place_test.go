@@ -25,8 +25,7 @@ var inputRefusal = regexp.MustCompile(`NewError\((?:domain\.)?Invalid, "([A-Za-z
 func TestF43EveryRefusalOfInputHasAPlace(t *testing.T) {
 	notAnswered := map[string]string{
 		"accessOutcome": "outcomes are recorded by the server itself", "invalidTag": "tags are made by the server", "unknownAct": "acts are named by the server",
-		"webhookUrlInvalid": "the operator's configuration", "webhookSecretsInvalid": "the operator's configuration", "webhookPortRefused": "the operator's configuration",
-		"webhookAddressRefused": "the operator's configuration", "webhookSecretInvalid": "the operator's configuration",
+		"webhookSecretsInvalid": "the operator's configuration", "webhookSecretInvalid": "the operator's configuration",
 	}
 	declared := make(map[string]bool)
 	for _, dir := range []string{"domain", "handlers", "projections"} {

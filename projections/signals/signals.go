@@ -131,6 +131,14 @@ func (s *Signals) Of(ctx context.Context, role domain.Role, organisation domain.
 	return all, nil
 }
 
+// Last returns the leaf of the last signal for an organisation in a role; -1 when there is none.
+func (s *Signals) Last(ctx context.Context, role domain.Role, organisation domain.Organisation) (leaf int64, err error) {
+	if _, err := s.view.Get(ctx, `SELECT coalesce(max(leaf), -1) FROM signals WHERE role = ? AND organisation = ?`, []any{string(role), string(organisation)}, &leaf); err != nil {
+		return -1, fmt.Errorf("last signal: %w", err)
+	}
+	return leaf, nil
+}
+
 // among narrows a query to rows whose column is one of the values; all when there are none.
 func among[T ~string](query string, args []any, column string, values []T) (string, []any) {
 	if len(values) == 0 {

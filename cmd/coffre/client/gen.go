@@ -948,6 +948,58 @@ func (c *Client) ListSuppressions(ctx context.Context, params ListSuppressionsPa
 	return c.do(ctx, r)
 }
 
+// ListWebhookSubscriptions: The webhooks of the calling organisation, oldest first.
+func (c *Client) ListWebhookSubscriptions(ctx context.Context) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/webhookSubscriptions"}
+	return c.do(ctx, r)
+}
+
+// CreateWebhookSubscription: Have the organisation be told of what it may hear.
+func (c *Client) CreateWebhookSubscription(ctx context.Context, params CreateWebhookSubscriptionParams, body CreateWebhookSubscriptionJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/webhookSubscriptions"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
+// ListWebhookDeliveries: What was sent to a webhook and what came of it, in the order of the log.
+func (c *Client) ListWebhookDeliveries(ctx context.Context, webhookSubscriptionID WebhookSubscriptionID, params ListWebhookDeliveriesParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: fmt.Sprintf("/webhookSubscriptions/%s/deliveries", text(webhookSubscriptionID))}
+	r.query("after", params.After, false)
+	r.query("pageSize", params.PageSize, false)
+	return c.do(ctx, r)
+}
+
+// EnableWebhookSubscription: Send again to a receiver that answered 410.
+func (c *Client) EnableWebhookSubscription(ctx context.Context, webhookSubscriptionID WebhookSubscriptionID, params EnableWebhookSubscriptionParams) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/webhookSubscriptions/%s/enable", text(webhookSubscriptionID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	return c.do(ctx, r)
+}
+
+// RemoveWebhookSubscription: Be told nothing more.
+func (c *Client) RemoveWebhookSubscription(ctx context.Context, webhookSubscriptionID WebhookSubscriptionID, params RemoveWebhookSubscriptionParams) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/webhookSubscriptions/%s/remove", text(webhookSubscriptionID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	return c.do(ctx, r)
+}
+
+// ReplayWebhookSubscription: Send again.
+func (c *Client) ReplayWebhookSubscription(ctx context.Context, webhookSubscriptionID WebhookSubscriptionID, params ReplayWebhookSubscriptionParams, body ReplayWebhookSubscriptionJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/webhookSubscriptions/%s/replay", text(webhookSubscriptionID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
+// RotateWebhookSubscription: Replace the key that signs, while both sign.
+func (c *Client) RotateWebhookSubscription(ctx context.Context, webhookSubscriptionID WebhookSubscriptionID, params RotateWebhookSubscriptionParams, body RotateWebhookSubscriptionJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/webhookSubscriptions/%s/rotate", text(webhookSubscriptionID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
 // ListWebhooks: The webhook that is told of changes, and how it does.
 func (c *Client) ListWebhooks(ctx context.Context) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/webhooks"}

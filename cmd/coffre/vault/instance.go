@@ -46,6 +46,8 @@ type Instance struct {
 	portDropped atomic.Int64        // connections there that were closed before anybody was let in
 	portPaused  atomic.Int64        // addresses there that had to wait for their wrong passwords
 	hook        *webhook.Webhook    // nil: nobody is told of changes
+	book        *webhook.Book       // of the webhooks of organisations; nil in a process that answers nothing
+	sender      *webhook.Sender     // to them; nil with book
 	publisher   *transparency.Publisher
 	cosigning   *transparency.Witnesses
 	failed      chan error     // a part that had to go on has stopped

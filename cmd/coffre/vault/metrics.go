@@ -13,6 +13,7 @@ import (
 	"coffre/eventstore/proof"
 	"coffre/eventstore/seal"
 	"coffre/handlers/contract"
+	"coffre/handlers/reactors/webhook"
 )
 
 // metrics are the figures that an operator scrapes. Labels hold operations, statuses and names
@@ -363,6 +364,10 @@ var (
 	enabledMetric = prometheus.NewDesc("coffre_webhook_enabled", "1 while the webhook's receiver is told of changes, 0 since it answered 410; absent without a webhook.", nil, nil)
 	pendingMetric = prometheus.NewDesc("coffre_webhook_pending", "Deliveries of the webhook that wait for their next try.", nil, nil)
 	failedMetric  = prometheus.NewDesc("coffre_webhook_failed", "Deliveries of the webhook whose every try failed.", nil, nil)
+
+	subscriptionsMetric        = prometheus.NewDesc("coffre_webhook_subscriptions", "Webhooks of organisations, by state: enabled, or gone since their receiver answered 410.", []string{"state"}, nil)
+	subscriptionsPendingMetric = prometheus.NewDesc("coffre_webhook_subscriptions_pending", "Deliveries to webhooks of organisations that wait for their next try.", nil, nil)
+	subscriptionsFailedMetric  = prometheus.NewDesc("coffre_webhook_subscriptions_failed", "Deliveries to webhooks of organisations whose every try failed.", nil, nil)
 )
 
 // webhookMetrics tell how the webhook does.
@@ -372,14 +377,20 @@ func (webhookMetrics) Describe(out chan<- *prometheus.Desc) {
 	out <- enabledMetric
 	out <- pendingMetric
 	out <- failedMetric
+	out <- subscriptionsMetric
+	out <- subscriptionsPendingMetric
+	out <- subscriptionsFailedMetric
 }
 
 func (w webhookMetrics) Collect(out chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if w.v.book != nil {
+		w.collectSubscriptions(ctx, out)
+	}
 	if w.v.hook == nil {
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
 	s, err := w.v.hook.Status(ctx)
 	if err != nil {
 		return // the scrape says so by what is missing
@@ -391,4 +402,23 @@ func (w webhookMetrics) Collect(out chan<- prometheus.Metric) {
 	out <- prometheus.MustNewConstMetric(enabledMetric, prometheus.GaugeValue, enabled)
 	out <- prometheus.MustNewConstMetric(pendingMetric, prometheus.GaugeValue, float64(s.Pending))
 	out <- prometheus.MustNewConstMetric(failedMetric, prometheus.GaugeValue, float64(s.Failed))
+}
+
+// collectSubscriptions tells how the webhooks of organisations do.
+func (w webhookMetrics) collectSubscriptions(ctx context.Context, out chan<- prometheus.Metric) {
+	all, err := w.v.book.Of(ctx, "", "")
+	if err != nil {
+		return // the scrape says so by what is missing
+	}
+	states := map[webhook.SubscriptionState]float64{webhook.SubscriptionEnabled: 0, webhook.SubscriptionGone: 0}
+	var pending, failed int64
+	for _, s := range all {
+		states[s.State]++
+		pending, failed = pending+s.Pending, failed+s.Failed
+	}
+	for state, n := range states {
+		out <- prometheus.MustNewConstMetric(subscriptionsMetric, prometheus.GaugeValue, n, string(state))
+	}
+	out <- prometheus.MustNewConstMetric(subscriptionsPendingMetric, prometheus.GaugeValue, float64(pending))
+	out <- prometheus.MustNewConstMetric(subscriptionsFailedMetric, prometheus.GaugeValue, float64(failed))
 }

@@ -404,6 +404,17 @@ func (a *assembly) openNotices(ctx context.Context) error {
 	}
 	a.Core.Notices, a.Core.Webhooks = notices{told}, webhooks{desk}
 	a.Core.Reactors = reactorDesk{reactors.Desk{DB: a.places.reactors}, a.log}
+	if a.book, err = webhook.NewBook(ctx, a.places.reactors, a.Ring.Secrets()); err != nil {
+		return err
+	}
+	policy := webhook.Policy{Dev: a.o.Dev}
+	a.Core.Subscriptions = subscriptions{a.book, policy}
+	a.sender = webhook.NewSender(webhook.SenderOptions{
+		Book: a.book, Policy: policy, Logger: a.o.Logger, Next: signalsFor(a.Core),
+		Ended: func(ctx context.Context, s webhook.Subscription, event uuid.UUID) error {
+			return a.Core.RecordGone(ctx, s.ID, event)
+		},
+	})
 	if a.o.Webhook == nil {
 		return nil
 	}

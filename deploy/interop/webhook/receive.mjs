@@ -2,7 +2,7 @@
 // Standard Webhooks and CloudEvents, and judges it as a consumer should.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { randomBytes, randomUUID } from 'node:crypto'
+import { createPublicKey, randomBytes, randomUUID, verify as check } from 'node:crypto'
 import { writeFile } from 'node:fs/promises'
 import { createServer } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -123,6 +123,67 @@ try {
   must('nor sent again much later', () => assert.throws(() => consumer.verify(body, { ...headers, 'webhook-timestamp': '1700000000' }), /too old/))
   must('nor by somebody with another secret', () => assert.throws(() => new Webhook(`whsec_${randomBytes(32).toString('base64')}`).verify(body, headers), /No matching signature/))
   must('nothing else came', () => assert.equal(arrived.length, 0))
+
+  // The organisation has itself told, by a webhook of its own for each kind of key. Its receiver is
+  // asked whether it wants to be told, and says at first that it does not.
+  const own = []
+  let heard = () => {}
+  let wanted = false
+  const asked = []
+  const organisation = createServer(async (request, response) => {
+    const parts = []
+    for await (const part of request) parts.push(part)
+    if (request.method === 'OPTIONS') {
+      asked.push(request.headers['webhook-request-origin'])
+      response.writeHead(200, wanted ? { 'WebHook-Allowed-Origin': request.headers['webhook-request-origin'] } : {}).end()
+      return
+    }
+    response.writeHead(204).end()
+    own.push({ url: request.url, headers: request.headers, body: Buffer.concat(parts) })
+    heard()
+  })
+  organisation.listen(0, '127.0.0.1')
+  await once(organisation, 'listening')
+  const told = (n) => new Promise((resolve, reject) => {
+    const late = setTimeout(() => reject(new Error(`${own.length} deliveries of ${n}`)), patience)
+    heard = () => { if (own.length >= n) { clearTimeout(late); resolve() } }
+    heard()
+  })
+  try {
+    const ask = { url: `http://127.0.0.1:${organisation.address().port}/own?token=hidden`, types: ['be.coffre.vault.v1.documents.notify.revoked'] }
+    await assert.rejects(post('/webhookSubscriptions', ask), /webhookHandshake/)
+    wanted = true
+    const hmac = (await post('/webhookSubscriptions', ask)).body
+    const pair = (await post('/webhookSubscriptions', { ...ask, signature: 'ed25519' })).body
+    must('the handshake names the vault', () => assert.deepEqual(asked, ['coffre', 'coffre', 'coffre']))
+    must('its address is not shown again', () => assert.ok(!JSON.stringify([hmac, pair]).includes('hidden')))
+    const next = await post('/documents', {
+      ssin: person, documentType: 'householdComposition', sourceReference: 'webhook-2', validFrom: '2025-01-01',
+      content: { asOf: '2025-01-01', householdSize: 1, members: [], address: { postalCode: '9999', municipality: 'Nergenshuizen' } },
+    })
+    await post(`/documents/${next.body.documentId}/revoke`, { reason: 'issuedInError' }, { 'If-Match': next.etag })
+    await told(2)
+    const byHMAC = own.find((d) => d.headers['webhook-signature'].startsWith('v1,'))
+    const byEd25519 = own.find((d) => d.headers['webhook-signature'].startsWith('v1a,'))
+    must('the secret verifies', () => assert.deepEqual(new Webhook(hmac.key).verify(byHMAC.body, byHMAC.headers), JSON.parse(byHMAC.body.toString())))
+    must('the public key verifies', () => {
+      const der = Buffer.concat([Buffer.from('302a300506032b6570032100', 'hex'), Buffer.from(pair.key.slice('whpk_'.length), 'base64')])
+      const { headers, body } = byEd25519
+      const signed = Buffer.from(`${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`)
+      assert.ok(check(null, signed, createPublicKey({ key: der, format: 'der', type: 'spki' }), Buffer.from(headers['webhook-signature'].slice('v1a,'.length), 'base64')))
+    })
+    for (const d of own) {
+      const event = HTTP.toEvent({ headers: d.headers, body: d.body.toString() })
+      must('CloudEvents 1.0 of what was asked for', () => assert.deepEqual([event.validate(), event.type, event.data.documentId], [true, ask.types[0], next.body.documentId]))
+      must('nothing of the person', () => assert.ok(!d.body.includes(person) && !d.body.includes('Nergenshuizen')))
+    }
+    must('nothing but what was asked for', () => assert.equal(own.length, 2))
+    for (const { webhookSubscriptionId } of [hmac, pair]) {
+      await post(`/webhookSubscriptions/${webhookSubscriptionId}/replay`, {})
+    }
+  } finally {
+    organisation.close()
+  }
   must('the server’s log holds neither the secret nor the URL’s token', () => assert.ok(!vault.log().includes(secret) && !vault.log().includes('hidden')))
 } finally {
   await vault.stop()
