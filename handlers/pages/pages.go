@@ -4,12 +4,14 @@ package pages
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/netip"
@@ -20,6 +22,7 @@ import (
 	"time"
 
 	"github.com/a-h/templ"
+	"github.com/google/uuid"
 
 	"coffre/domain"
 	"coffre/handlers/contract"
@@ -38,7 +41,8 @@ type Pages struct {
 	Now  func() time.Time
 	Slog *slog.Logger
 
-	roots []string // where the paths of pages begin
+	roots []string                // where the paths of pages begin
+	menus map[domain.Role][]entry // what people are led to, by role
 }
 
 // maxForm bounds the bytes of a form.
@@ -71,28 +75,84 @@ type session struct {
 	secret secret
 	token  string
 	caller edge.Caller
+	menu   []entry
+	path   string     // of the page
+	query  url.Values // of the page
+	of     string     // id of the citizen in whose name they act; "": in their own
+	seen   string     // position that pages have to show; "": whatever they show
 }
+
+// whose returns the id of the citizen whom a page is about.
+func (s session) whose() string { return cmp.Or(s.of, s.caller.Citizen.String()) }
+
+// entry is a page that people are led to from every page.
+type entry struct{ path, text string }
 
 // page is what a frame shows.
 type page struct {
 	tongue
 	title     string
 	formToken string // "": nobody is logged in
+	menu      []entry
+	path      string
+	query     url.Values
+	of        string
 }
 
 func (s session) page(title string) page {
-	return page{s.tongue, s.say(title), s.secret.formToken()}
+	return page{s.tongue, s.say(title), s.secret.formToken(), s.menu, s.path, s.query, s.of}
 }
 
-// personal is a route of those who are logged in, with the roles that may use it.
+// to returns the address of a page with pairs of a name and a value, in whose name ever one
+// acts. Pairs without a value are left out.
+func (p page) to(path string, pairs ...string) string {
+	query := url.Values{}
+	if p.of != "" {
+		query.Set("of", p.of)
+	}
+	for i := 0; i < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			query.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return (&url.URL{Path: path, RawQuery: query.Encode()}).String()
+}
+
+// speaking returns the address of the same page in another language.
+func (p page) speaking(lang string) string {
+	query := url.Values{}
+	maps.Copy(query, p.query)
+	query.Set("lang", lang)
+	return "?" + query.Encode()
+}
+
+// code is a short name of the citizen in whose name somebody acts.
+func (p page) code() string { return strings.ToUpper(p.of[:4]) }
+
+// key returns a new key for a form: however often the form is sent, it has one effect.
+func (page) key() string { return uuid.NewString() }
+
+// personal is a route of those who are logged in: its pattern, the text by which people are
+// led to it from every page ("" for one that nobody is led to), and the roles that may use it.
 type personal struct {
-	pattern string
-	roles   []domain.Role
-	serve   func(p *Pages, w http.ResponseWriter, r *http.Request, s session) error
+	pattern, menu string
+	roles         []domain.Role
+	serve         func(p *Pages, w http.ResponseWriter, r *http.Request, s session) error
 }
 
+var citizens = []domain.Role{domain.RoleCitizen}
+
+// personals are the routes of those who are logged in, one a line.
 var personals = []personal{
-	{"GET /wallet", []domain.Role{domain.RoleCitizen}, (*Pages).serveWallet},
+	{"GET /wallet", "menu.wallet", citizens, (*Pages).serveWallet},
+	{"GET /documents/{id}", "", citizens, (*Pages).serveDocument},
+	{"GET /documents/{id}/files/{file}", "", citizens, (*Pages).serveFile},
+	{"GET /looked", "menu.looked", citizens, (*Pages).serveLooked},
+	{"GET /looked/each", "", citizens, (*Pages).serveLookedEach},
+	{"GET /petitions", "menu.petitions", citizens, (*Pages).servePetitions},
+	{"GET /petitions/{id}", "", citizens, (*Pages).servePetition},
+	{"GET /dispute", "", citizens, (*Pages).serveDispute},
+	{"POST /dispute", "", citizens, (*Pages).answerDispute},
 }
 
 // Handler returns the pages, and the API for every path that is none of theirs. Pages are
@@ -109,9 +169,15 @@ func (p *Pages) Handler() http.Handler {
 		p.fault(r, p.show(w, r, http.StatusOK, signedOutPage(page{tongue: l, title: l.say("signedOut.title")})))
 	})
 	mux.HandleFunc("GET "+stylesheet.path, stylesheet.serve)
+	p.menus = make(map[domain.Role][]entry)
 	for _, route := range personals {
 		mux.HandleFunc(route.pattern, p.personal(route))
 		_, path, _ := strings.Cut(route.pattern, " ")
+		for _, role := range route.roles {
+			if route.menu != "" {
+				p.menus[role] = append(p.menus[role], entry{path, route.menu})
+			}
+		}
 		p.roots = append(p.roots, "/"+strings.SplitN(path, "/", 3)[1])
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { p.wrong(w, r, http.StatusNotFound) })
@@ -182,7 +248,14 @@ func (p *Pages) personal(route personal) http.HandlerFunc {
 		r = r.WithContext(ctx)
 		s, err := p.sessionOf(r)
 		if err == nil && !slices.Contains(route.roles, s.caller.Role) {
-			err = &refusedError{http.StatusForbidden}
+			err = &refusedError{status: http.StatusForbidden}
+		}
+		if err == nil {
+			err = s.read(r)
+		}
+		if err == nil && s.caller.Role == domain.RoleCitizen && s.caller.Citizen.IsZero() && s.of == "" && s.path != "/wallet" {
+			http.Redirect(w, r, "/wallet", http.StatusSeeOther) // the vault does not know them, and says so there
+			return
 		}
 		if err == nil {
 			err = route.serve(p, w, r, s)
@@ -208,10 +281,47 @@ func (p *Pages) sessionOf(r *http.Request) (s session, err error) {
 		return s, err
 	}
 	s.caller, err = p.Auth.Authenticate(r.Context(), token.Bearer(s.token))
+	s.menu = p.menus[s.caller.Role]
 	if errors.Is(err, token.ErrInvalid) || errors.Is(err, token.ErrExpired) {
 		return s, errNoSession
 	}
 	return s, err
+}
+
+// read reads what every page is asked with: in whose name one acts and, of a form, that it is
+// one of this session.
+func (s *session) read(r *http.Request) error {
+	s.path, s.query = r.URL.Path, r.URL.Query()
+	s.of, s.seen = s.query.Get("of"), s.query.Get("at")
+	if r.Method == http.MethodPost {
+		if r.ParseForm() != nil {
+			return &refusedError{status: http.StatusBadRequest}
+		}
+		if !s.secret.fits(r.PostForm.Get("form")) {
+			return &refusedError{status: http.StatusForbidden}
+		}
+		s.of = r.PostForm.Get("of")
+	}
+	if s.of == "" {
+		return nil
+	}
+	of, err := uuid.Parse(s.of)
+	if s.of = of.String(); err != nil {
+		return errNoPage
+	}
+	return nil
+}
+
+// errNoPage says that an address leads nowhere.
+var errNoPage = &refusedError{status: http.StatusNotFound}
+
+// idFrom returns an id of the path; one that nothing can have is errNoPage.
+func idFrom(r *http.Request, name string) (string, error) {
+	id, err := uuid.Parse(r.PathValue(name))
+	if err != nil {
+		return "", errNoPage
+	}
+	return id.String(), nil
 }
 
 // signIn shows the form for whoever tries the vault out.

@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"html"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -30,13 +32,15 @@ const number = "84022711082"
 
 // site is pages before an API that answers what a test says.
 type site struct {
-	t      *testing.T
-	pages  *pages.Pages
-	role   domain.Role // of whoever signs in
-	asked  []string    // of the API, with the token
-	wallet contract.Wallet
-	rows   map[string][]byte // what Sessions was given
-	now    time.Time
+	t       *testing.T
+	pages   *pages.Pages
+	role    domain.Role // of whoever signs in
+	asked   []string    // of the API, with the token
+	wallet  contract.Wallet
+	answers map[string]any    // of the API, by path below its base
+	did     []string          // what was posted to the API: path, key and body
+	rows    map[string][]byte // what Sessions was given
+	now     time.Time
 }
 
 func newSite(t *testing.T) *site {
@@ -44,7 +48,7 @@ func newSite(t *testing.T) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &site{t: t, role: domain.RoleCitizen, rows: map[string][]byte{}, now: time.Date(2026, time.June, 15, 12, 0, 0, 0, time.UTC)}
+	s := &site{t: t, role: domain.RoleCitizen, answers: map[string]any{}, rows: map[string][]byte{}, now: time.Date(2026, time.June, 15, 12, 0, 0, 0, time.UTC)}
 	s.pages = &pages.Pages{
 		API: s, Auth: s, Sessions: seen{table, s}, Now: func() time.Time { return s.now }, Slog: slog.New(slog.DiscardHandler),
 		Mint: func(domain.SSIN) (string, error) { return "the-access-token", nil },
@@ -67,7 +71,7 @@ func (s *site) Authenticate(_ context.Context, p token.Presented) (edge.Caller, 
 	if p.Token != "the-access-token" {
 		return edge.Caller{}, errors.New("another token")
 	}
-	return edge.Caller{Role: s.role, Citizen: domain.CitizenID{UUID: uuid.MustParse("0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44")}}, nil
+	return edge.Caller{Role: s.role, Citizen: domain.CitizenID{UUID: uuid.MustParse(me)}}, nil
 }
 
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -75,6 +79,22 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	var answer any = contract.Registry{Categories: []contract.RegistryCode{}, DocumentTypes: []contract.RegistryDocumentType{}, Organizations: []contract.RegistryOrganization{}, Purposes: []contract.RegistryCode{}}
 	if strings.HasSuffix(r.URL.Path, "/wallet") {
 		answer = s.wallet
+	}
+	if r.Method == http.MethodPost {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			s.t.Error(err)
+		}
+		s.did = append(s.did, strings.TrimPrefix(r.URL.Path, contract.Base)+" "+r.Header.Get("Idempotency-Key")+" "+string(body))
+		w.Header().Set("Coffre-Position", "seen")
+	}
+	switch said := s.answers[strings.TrimPrefix(r.URL.Path, contract.Base)].(type) {
+	case nil:
+	case int:
+		w.WriteHeader(said)
+		answer = contract.Problem{Type: "urn:problem-type:coffre:said"}
+	default:
+		answer = said
 	}
 	if err := json.NewEncoder(w).Encode(answer); err != nil {
 		s.t.Error(err)
@@ -125,6 +145,36 @@ func (s *site) text(resp *http.Response) string {
 		s.t.Fatal(err)
 	}
 	return string(b)
+}
+
+// me is the citizen who signs in, child somebody whom they represent.
+const me, child = "0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44", "1c8fad2f-5b64-4e2d-8b88-3a1f7e2c9d55"
+
+// page returns what a signed-in person sees at an address.
+func (s *site) page(c *http.Cookie, target string, change ...func(*http.Request)) string {
+	s.t.Helper()
+	resp := s.browser(http.MethodGet, target, nil, append(change, with(c))...)
+	if resp.StatusCode != http.StatusOK {
+		s.t.Errorf("%s: %d", target, resp.StatusCode)
+	}
+	return s.text(resp)
+}
+
+// lacks returns those of the texts that a page does not hold, as it would write them.
+func lacks(body string, texts ...string) (missing []string) {
+	for _, one := range texts {
+		if !strings.Contains(body, html.EscapeString(one)) {
+			missing = append(missing, one)
+		}
+	}
+	return missing
+}
+
+// send fills in the form of a page and sends it to an address.
+func (s *site) send(c *http.Cookie, to string, form url.Values, change ...func(*http.Request)) *http.Response {
+	s.t.Helper()
+	form.Set("form", s.tokenOfForm(c))
+	return s.browser(http.MethodPost, to, form, append(change, with(c))...)
 }
 
 var formToken = regexp.MustCompile(`name="form" value="([^"]+)"`)
@@ -322,34 +372,45 @@ func TestNoOpenRedirect(t *testing.T) {
 // Text that comes from a document, the registry or a consent is text.
 func TestTextsAreNoMarkup(t *testing.T) {
 	s := newSite(t)
-	for _, payload := range []string{`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`, `</li></ul><form action=//evil.example>`} {
+	for _, payload := range []string{`<script>alert(1)</script>`, `"><img src=x onerror=alert(1)>`, `' onmouseover='alert(1)`, `</li></ul><form action=//evil.example>`, `javascript:alert(1)//evil.example`} {
 		s.wallet = contract.Wallet{Items: []contract.WalletItem{{
 			Label: payload, IssuerName: payload, DocumentType: contract.DocumentTypeCode(payload), State: contract.DocumentStateValid, HeldAs: contract.HeldAsSubject, ValidUntil: contract.Day(payload),
 			WhoMayRead: []contract.Reader{{OrganizationName: payload, PurposeLabel: payload}},
 		}}}
 		body := s.text(s.browser(http.MethodGet, "/wallet", nil, with(s.signIn())))
-		if strings.Contains(body, payload) || !strings.Contains(body, "alert(1)") && !strings.Contains(body, "evil.example") {
+		if strings.Contains(body, payload) && !strings.HasPrefix(payload, "javascript:") || !strings.Contains(body, "alert(1)") && !strings.Contains(body, "evil.example") {
 			t.Errorf("%s stands in the page as it is, or not at all", payload)
+		}
+		s.allSay(payload)
+		c := s.signIn()
+		for _, target := range readPages {
+			if body := s.page(c, target); strings.Contains(body, payload) && !strings.HasPrefix(payload, "javascript:") || strings.Contains(body, `href="javascript:`) {
+				t.Errorf("%s stands in %s as it is", payload, target)
+			}
 		}
 	}
 }
 
-// Every personal page is for the roles that it names, and for nobody without a session.
+// Every personal page is for the roles that it names, and for nobody without a session; a form
+// without the session's token is refused before the API is asked.
 func TestPagesRefuseOtherRoles(t *testing.T) {
 	s := newSite(t)
-	for _, role := range []domain.Role{domain.RoleIssuer, domain.RoleConsumer, domain.RoleCitizen, domain.RoleAuditor, domain.RolePrivacyOfficer, domain.RoleOperator} {
-		s.role, s.asked = role, nil
-		resp := s.browser(http.MethodGet, "/wallet", nil, with(s.signIn()))
-		want := http.StatusForbidden
-		if role == domain.RoleCitizen {
-			want = http.StatusOK
+	ids := regexp.MustCompile(`\{\w+\}`)
+	for pattern, roles := range pages.Personals() {
+		method, target, _ := strings.Cut(ids.ReplaceAllString(pattern, one.String()), " ")
+		for _, role := range []domain.Role{domain.RoleIssuer, domain.RoleConsumer, domain.RoleCitizen, domain.RoleAuditor, domain.RolePrivacyOfficer, domain.RoleOperator} {
+			s.role = role
+			c := s.signIn()
+			s.asked = nil
+			resp := s.browser(method, target, url.Values{"key": {someKey}}, with(c))
+			may := slices.Contains(roles, role)
+			if refused := resp.StatusCode == http.StatusForbidden; refused == (may && method == http.MethodGet) || refused && len(s.asked) > 0 {
+				t.Errorf("%s, %s: %d, asked %q", pattern, role, resp.StatusCode, s.asked)
+			}
 		}
-		if resp.StatusCode != want || want == http.StatusForbidden && len(s.asked) > 0 {
-			t.Errorf("%s: %d, asked %q", role, resp.StatusCode, s.asked)
+		if resp := s.browser(method, target, nil); resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/signin" {
+			t.Errorf("%s, nobody: %d", pattern, resp.StatusCode)
 		}
-	}
-	if resp := s.browser(http.MethodGet, "/wallet", nil); resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/signin" {
-		t.Errorf("nobody: %d", resp.StatusCode)
 	}
 }
 

@@ -25,35 +25,35 @@ type group struct {
 }
 
 type documentView struct {
-	label, state, validity, issuer string
-	files                          string // how many; "": none
-	readers                        []string
-	represented                    bool
+	href, label, state, validity, issuer string
+	files                                string // how many; "": none
+	readers                              []string
+	represented                          bool
 }
 
 // serveWallet shows what a citizen holds, by categories in the order of the registry.
 func (p *Pages) serveWallet(w http.ResponseWriter, r *http.Request, s session) error {
 	pg := s.page("wallet.title")
-	if s.caller.Citizen.IsZero() { // the vault does not know them
+	if s.of == "" && s.caller.Citizen.IsZero() { // the vault does not know them
 		return p.show(w, r, http.StatusOK, walletPage(pg, walletView{}))
 	}
 	query := url.Values{"lang": {string(s.tongue)}, "pageSize": {strconv.Itoa(pageOfDocuments)}}
 	if after := r.URL.Query().Get("after"); after != "" {
 		query.Set("after", after)
 	}
-	wallet, err := get[contract.Wallet](r.Context(), p, s.token, "/citizens/"+s.caller.Citizen.String()+"/wallet", query)
+	wallet, err := get[contract.Wallet](r.Context(), p, s, "/citizens/"+s.whose()+"/wallet", query)
 	if err != nil {
 		return err
 	}
-	registry, err := get[contract.Registry](r.Context(), p, "", "/registry", nil)
+	registry, err := get[contract.Registry](r.Context(), p, session{}, "/registry", nil)
 	if err != nil {
 		return err
 	}
-	return p.show(w, r, http.StatusOK, walletPage(pg, s.tongue.wallet(wallet, registry)))
+	return p.show(w, r, http.StatusOK, walletPage(pg, pg.wallet(wallet, registry)))
 }
 
 // wallet puts an answer of the API into words.
-func (l tongue) wallet(wallet contract.Wallet, registry contract.Registry) walletView {
+func (l page) wallet(wallet contract.Wallet, registry contract.Registry) walletView {
 	categories := make(map[contract.DocumentTypeCode]string)
 	for _, t := range registry.DocumentTypes {
 		if len(t.Categories) > 0 {
@@ -67,7 +67,7 @@ func (l tongue) wallet(wallet contract.Wallet, registry contract.Registry) walle
 	}
 	v := walletView{count: strconv.Itoa(len(wallet.Items))}
 	if wallet.NextCursor != "" {
-		v.next = "/wallet?" + url.Values{"after": {string(wallet.NextCursor)}}.Encode()
+		v.next = l.to("/wallet", "after", string(wallet.NextCursor))
 	}
 	for _, c := range registry.Categories {
 		if documents := by[c.Code]; len(documents) > 0 {
@@ -88,21 +88,13 @@ func (l tongue) wallet(wallet contract.Wallet, registry contract.Registry) walle
 	return v
 }
 
-func (l tongue) document(item contract.WalletItem) documentView {
+func (l page) document(item contract.WalletItem) documentView {
 	d := documentView{
+		href:  l.to("/documents/" + item.DocumentID.String()),
 		label: cmp.Or(item.Label, string(item.DocumentType)), state: string(item.State), issuer: cmp.Or(item.IssuerName, string(item.Issuer)),
 		represented: item.HeldAs == contract.HeldAsRepresentative,
 	}
-	switch from, until := item.ValidFrom, item.ValidUntil; {
-	case from != "" && until != "":
-		d.validity = l.say("wallet.fromUntil", l.day(from), l.day(until))
-	case from != "":
-		d.validity = l.say("wallet.from", l.day(from))
-	case until != "":
-		d.validity = l.say("wallet.until", l.day(until))
-	default:
-		d.validity = l.say("wallet.always")
-	}
+	d.validity = l.validity(item.ValidFrom, item.ValidUntil)
 	if n := len(item.Attachments); n > 0 {
 		d.files = strconv.Itoa(n)
 	}
@@ -110,4 +102,16 @@ func (l tongue) document(item contract.WalletItem) documentView {
 		d.readers = append(d.readers, l.say("wallet.reader", cmp.Or(reader.OrganizationName, string(reader.Organization)), cmp.Or(reader.PurposeLabel, string(reader.Purpose))))
 	}
 	return d
+}
+
+func (l tongue) validity(from, until contract.Day) string {
+	switch {
+	case from != "" && until != "":
+		return l.say("wallet.fromUntil", l.day(from), l.day(until))
+	case from != "":
+		return l.say("wallet.from", l.day(from))
+	case until != "":
+		return l.say("wallet.until", l.day(until))
+	}
+	return l.say("wallet.always")
 }

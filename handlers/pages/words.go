@@ -63,6 +63,15 @@ func (l tongue) day(d contract.Day) string {
 	return texts.Day(domain.Language(l), t)
 }
 
+// moment returns a moment in Belgium as people write it, such as 28 november 2026 om 09:30.
+func (l tongue) moment(t time.Time) string {
+	at := texts.Moment(domain.Language(l), t)
+	return at[:max(0, len(at)-len(":05"))]
+}
+
+// value returns the words for a value of the contract, such as revoked.
+func (l tongue) value(v string) string { return texts.Of(domain.Language(l), "value."+v) }
+
 // label returns a label of the registry.
 func (l tongue) label(m contract.MultiLanguage) string {
 	switch l {

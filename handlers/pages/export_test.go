@@ -1,0 +1,12 @@
+package pages
+
+import "coffre/domain"
+
+// Personals returns the patterns of the pages of those who are logged in, with their roles.
+func Personals() map[string][]domain.Role {
+	all := make(map[string][]domain.Role)
+	for _, route := range personals {
+		all[route.pattern] = route.roles
+	}
+	return all
+}
