@@ -19,7 +19,7 @@ var one = uuid.MustParse("2d9fbe3a-6c75-4f3e-9c99-4b2a8f3d0e66")
 const someKey = "7d0b1f5e-3c1a-4b0e-9a55-2f6d8c9e4a11"
 
 // readPages are the pages on which what others wrote is read.
-var readPages = []string{"/documents/" + one.String(), "/looked", "/looked/each", "/petitions", "/petitions/" + one.String()}
+var readPages = []string{"/documents/" + one.String(), "/looked", "/looked/each", "/petitions", "/petitions/" + one.String(), "/consents", "/consents/" + one.String(), "/consents/" + one.String() + "/looked"}
 
 // allSay has every answer of the API say a text wherever it can.
 func (s *site) allSay(text string) {
@@ -33,6 +33,11 @@ func (s *site) allSay(text string) {
 		CaseReference: text, Categories: []contract.DataCategoryLabel{{Label: text}}, Contact: contact, Hidden: contract.HiddenAccess{Until: s.now, ReasonLabel: text},
 	}}}
 	s.answers[log+"/groups"] = contract.AccessGroups{Items: []contract.AccessGroup{{Kind: contract.AccessKindDocument, Outcome: contract.AccessOutcomeDisclosed, OrganizationName: text, Label: text, PurposeLabel: text, Contact: contact, Href: text}}}
+	s.answers["/consents/"+one.String()+"/disclosures"] = s.answers[log]
+	consent := contract.Consent{ConsentID: domain.ConsentID{UUID: one}, ConsumerName: text, Purpose: "a", PurposeLabel: text, State: contract.ConsentStateRequested, DocumentTypes: []contract.DocumentTypeCode{contract.DocumentTypeCode(text)}, Fields: []contract.FieldName{contract.FieldName(text)}, Message: text}
+	s.answers["/consents/"+one.String()] = consent
+	s.answers["/consents"] = contract.Consents{Items: []contract.Consent{consent}}
+	s.answers["/consentRequests"] = s.answers["/consents"]
 	petition := contract.Petition{PetitionID: domain.PetitionID{UUID: one}, Kind: contract.PetitionKindDispute, State: contract.PetitionStateOpen, OrganizationName: text, Text: text, Answer: text}
 	s.answers["/petitions"] = contract.Petitions{Items: []contract.Petition{petition}}
 	s.answers["/petitions/"+one.String()] = petition
