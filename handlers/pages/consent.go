@@ -127,11 +127,7 @@ func (p *Pages) showConsent(w http.ResponseWriter, r *http.Request, s session, s
 	v := pg.consent(c)
 	var what []string
 	for _, t := range c.DocumentTypes {
-		label := string(t)
-		if i := slices.IndexFunc(registry.DocumentTypes, func(d contract.RegistryDocumentType) bool { return d.DocumentType == t }); i >= 0 {
-			label = pg.label(registry.DocumentTypes[i].Labels)
-		}
-		what = append(what, label)
+		what = append(what, pg.typeLabel(registry, t))
 	}
 	if len(c.Documents) > 0 {
 		what = append(what, pg.say("consent.documents", strconv.Itoa(len(c.Documents))))

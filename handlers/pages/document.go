@@ -47,6 +47,9 @@ func (p *Pages) serveDocument(w http.ResponseWriter, r *http.Request, s session)
 		looked: pg.to("/looked/each", "documentType", string(d.DocumentType)),
 		wrong:  pg.to("/dispute", "document", id),
 	}
+	if s.of == "" {
+		v.erase = pg.to("/erase", "document", id)
+	}
 	if v.facts, err = pg.facts(d.Content); err != nil {
 		return err
 	}

@@ -156,7 +156,15 @@ var personals = []personal{
 	{"POST /consents/{id}/stop", "", citizens, (*Pages).answerStop},
 	{"GET /people", "menu.people", citizens, (*Pages).servePeople},
 	{"POST /people/{id}", "", citizens, (*Pages).answerMandate},
-	{"GET /petitions", "menu.petitions", citizens, (*Pages).servePetitions},
+	{"GET /data", "menu.data", citizens, (*Pages).serveData},
+	{"POST /data/report", "", citizens, (*Pages).answerReport},
+	{"GET /erase", "", citizens, (*Pages).serveErase},
+	{"POST /erase", "", citizens, (*Pages).answerErase},
+	{"GET /erasures/{id}", "", citizens, (*Pages).serveErasure},
+	{"GET /erasures/{id}/certificate", "", citizens, (*Pages).serveCertificate},
+	{"GET /preferences", "", citizens, (*Pages).servePreferences},
+	{"POST /preferences", "", citizens, (*Pages).answerPreferences},
+	{"GET /petitions", "", citizens, (*Pages).servePetitions},
 	{"GET /petitions/{id}", "", citizens, (*Pages).servePetition},
 	{"GET /dispute", "", citizens, (*Pages).serveDispute},
 	{"POST /dispute", "", citizens, (*Pages).answerDispute},
@@ -165,7 +173,7 @@ var personals = []personal{
 // Handler returns the pages, and the API for every path that is none of theirs. Pages are
 // served on this machine alone, by its own names.
 func (p *Pages) Handler() http.Handler {
-	p.roots = []string{"/signin", "/signout", "/signedout", "/assets"}
+	p.roots = []string{"/signin", "/signout", "/signedout", "/accessibility", "/assets"}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/wallet", http.StatusSeeOther) })
 	mux.HandleFunc("GET /signin", func(w http.ResponseWriter, r *http.Request) { p.signIn(w, r, http.StatusOK, false) })
@@ -174,6 +182,10 @@ func (p *Pages) Handler() http.Handler {
 	mux.HandleFunc("GET /signedout", func(w http.ResponseWriter, r *http.Request) {
 		l := spoken(r)
 		p.fault(r, p.show(w, r, http.StatusOK, signedOutPage(page{tongue: l, title: l.say("signedOut.title")})))
+	})
+	mux.HandleFunc("GET /accessibility", func(w http.ResponseWriter, r *http.Request) {
+		l := spoken(r)
+		p.fault(r, p.show(w, r, http.StatusOK, accessibilityPage(page{tongue: l, title: l.say("access.title")})))
 	})
 	mux.HandleFunc("GET "+stylesheet.path, stylesheet.serve)
 	p.menus = make(map[domain.Role][]entry)

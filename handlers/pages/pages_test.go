@@ -301,7 +301,7 @@ func TestForgedFormsAreRefused(t *testing.T) {
 func TestPagesAreNeitherFramedNorKept(t *testing.T) {
 	s := newSite(t)
 	c := s.signIn()
-	for _, path := range []string{"/wallet", "/signin", "/signedout", "/wallet/nothing"} {
+	for _, path := range []string{"/wallet", "/signin", "/signedout", "/accessibility", "/data", "/erase", "/consents/no-id", "/wallet/nothing"} {
 		h := s.browser(http.MethodGet, path, nil, with(c)).Header
 		for name, want := range map[string]string{
 			"Cache-Control": "no-store", "X-Frame-Options": "DENY", "Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff",

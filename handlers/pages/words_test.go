@@ -14,7 +14,7 @@ import (
 var placeInText = regexp.MustCompile(`\{\d\}`)
 
 // madeFamilies are those of texts whose keys are made of a value.
-var madeFamilies = []string{"state", "wrong", "look", "outcome", "list", "reader", "document", "action"}
+var madeFamilies = []string{"state", "wrong", "look", "outcome", "list", "reader", "document", "action", "scope", "notices"}
 
 // Every language has every text with the same places, and every text is used.
 func TestEveryPageSpeaksEveryLanguage(t *testing.T) {
