@@ -43,6 +43,7 @@ func TestFilesInABucket(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &rig{Instance: v, dir: dir, key: key}
+	<-v.Built(t.Context())
 	issuer := grantFor(domain.RoleIssuer, orgA, domain.CitizenID{})
 	file := r.upload(t, issuer, apitest.PDF)
 	var doc struct{ DocumentID string }

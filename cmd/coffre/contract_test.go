@@ -291,6 +291,8 @@ func (r *rig) dispute(t *testing.T, a domain.CitizenID, rectification string) {
 	r.post(t, officer, "/investigations/"+secret.InvestigationID+"/lift", "", nil)
 	r.get(t, me, "/petitions")
 	r.get(t, officer, "/petitions?state=open&state=overdue")
+	r.get(t, officer, "/processingRegister")
+	r.get(t, grantFor(domain.RoleOperator, "", domain.CitizenID{}), "/condition")
 	r.get(t, officer, "/petitions/"+disputed.PetitionID.String())
 	r.post(t, officer, "/petitions/"+disputed.PetitionID.String()+"/answer", `{"outcome":"upheld"}`, nil)
 	issuer := grantFor(domain.RoleIssuer, orgA, domain.CitizenID{})

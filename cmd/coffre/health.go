@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 
 	"github.com/spf13/cobra"
@@ -11,15 +12,20 @@ import (
 
 func newHealth(p *program) *cobra.Command {
 	at := where{served: true}
-	var asJSON bool
+	var asJSON, reasons bool
 	cmd := &cobra.Command{
 		Use: "health", Short: "Is the vault there for its clients",
 		Long: `Says UP, DEGRADED or DOWN; DOWN is exit code 1. A data directory that no process serves is
-DOWN. Why a vault is DEGRADED is told at the operators' address, by /readyz (coffre serve --ops-listen).`,
+DOWN. Why a vault is DEGRADED is told to operators: by --reasons, and at the operators' address by
+/readyz (coffre serve --ops-listen).`,
 		Example: `  coffre health --data data
+  coffre health --data data --reasons
   coffre health --url https://vault.example`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if reasons {
+				return p.condition(cmd.Context(), at, asJSON)
+			}
 			err := p.asksOpenly(cmd.Context(), at, func(c *client.Client) error {
 				resp, err := c.GetHealth(cmd.Context()) // 503 is an answer here
 				if err != nil {
@@ -50,7 +56,29 @@ DOWN. Why a vault is DEGRADED is told at the operators' address, by /readyz (cof
 	}
 	at.open(cmd)
 	jsonFlag(cmd, &asJSON)
+	cmd.Flags().BoolVar(&reasons, "reasons", false, "as an operator: with the reasons why it is not UP")
 	return cmd
+}
+
+// condition says the health with its reasons.
+func (p *program) condition(ctx context.Context, at where, asJSON bool) error {
+	return p.asks(ctx, at, asOperator, func(c *client.Client) error {
+		r, err := client.Read[contract.Condition](c.GetCondition(ctx))
+		if err != nil {
+			return err
+		}
+		facts := []string{"health", string(r.Body.Status)}
+		for _, reason := range r.Body.Reasons {
+			facts = append(facts, "because", reason)
+		}
+		if err := p.print(asJSON, r.Body, facts...); err != nil {
+			return err
+		}
+		if r.Body.Status == contract.HealthStatusDOWN {
+			return &exitError{code: exitFailed}
+		}
+		return nil
+	})
 }
 
 // print prints one thing: as JSON, or as its facts.

@@ -115,7 +115,7 @@ var boundsBesides = map[string]string{
 	"getCheckpoint": byOne, "proveInclusion": byOne, "proveConsistency": byOne,
 	"listProjections": byOne, "getRebuild": byOne, "listWebhooks": byOne, "listReactors": byOne, "listPoison": byOne, "pauseReactor": byOwnState, "resumeReactor": byOwnState, "retryPoison": byOwnState, "dropPoison": byOwnState, "getIdentityProvider": byOne, "proposeIdentityProvider": "the acts of a day", "approveIdentityProvider": byOwnState, "confirmIdentityProvider": byOwnState, "enableWebhook": byOwnState, "replayWebhook": byOwnState, "rotateWebhook": byOwnState, "rebuildProjection": byOnce, "getKeys": byOne, "rotateKeys": byOnce, "createBackup": byOnce + "; " + byPieces, "reportVerifiedBackup": "the acts of a day",
 	"reportBackupElsewhere": "the acts of a day", "retireKeys": byOnce, "trimKeys": byOnce, "rotatePepper": byOnce, "rotateAudit": byOnce, "rotateRequests": byOnce,
-	"getRegistry": byOne, "publishRegistry": "one version after the other", "getHealth": "answered from memory, at most once a second anew",
+	"getRegistry": byOne, "getProcessingRegister": byOne, "getCondition": byOne, "publishRegistry": "one version after the other", "getHealth": "answered from memory, at most once a second anew",
 }
 
 // requestsAtATime says how many requests one process answers at a time.

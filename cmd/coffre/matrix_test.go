@@ -167,6 +167,8 @@ var accessMatrix = map[string][]cell{
 	"getKeys":               {{may: by(200, anOperator)}},
 	"getRebuild":            {{refusal: "resourceNotFound"}},
 	"getRegistry":           {{}},
+	"getCondition":          {{may: by(200, anOperator)}},
+	"getProcessingRegister": {{may: by(200, anOfficer, secondOfficer)}},
 	"getRelease":            {{may: by(200, anOfficer, secondOfficer), refusal: "resourceNotFound", before: proposed}},
 	"getPetition":           {{may: by(200, self, source, anOfficer, secondOfficer), refusal: "resourceNotFound"}},
 	"getPreferences":        {{may: by(200, self), refusal: "resourceNotFound"}},

@@ -22,15 +22,16 @@ func TestOutReplacesNoFileWithoutForce(t *testing.T) {
 		t.Fatal(err)
 	}
 	commands := map[string][]string{
-		"coffre backup":             {"backup", "--recipient", id.Recipient().String()},
-		"coffre export consentLog":  {"export", "consentLog", "--reason", "audit"},
-		"coffre export accessLog":   {"export", "accessLog", "--reason", "audit"},
-		"coffre export refusals":    {"export", "refusals", "--reason", "audit"},
-		"coffre export register":    {"export", "register", "--reason", "audit"},
-		"coffre audit bundle":       {"audit", "bundle"},
-		"coffre citizens report":    {"citizens", "report", "--citizen", anna},
-		"coffre consents receipt":   {"consents", "receipt", anna, "--citizen", anna},
-		"coffre documents download": {"documents", "download", anna, anna},
+		"coffre backup":              {"backup", "--recipient", id.Recipient().String()},
+		"coffre registry processing": {"registry", "processing"},
+		"coffre export consentLog":   {"export", "consentLog", "--reason", "audit"},
+		"coffre export accessLog":    {"export", "accessLog", "--reason", "audit"},
+		"coffre export refusals":     {"export", "refusals", "--reason", "audit"},
+		"coffre export register":     {"export", "register", "--reason", "audit"},
+		"coffre audit bundle":        {"audit", "bundle"},
+		"coffre citizens report":     {"citizens", "report", "--citizen", anna},
+		"coffre consents receipt":    {"consents", "receipt", anna, "--citizen", anna},
+		"coffre documents download":  {"documents", "download", anna, anna},
 	}
 	root, _ := newRoot(newProgram(terminal{}))
 	each(root, func(cmd *cobra.Command) {

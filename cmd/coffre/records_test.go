@@ -198,6 +198,8 @@ var recordedOperations = map[string]left{
 	"replayWebhook":           events("audit.operated"),
 	"rotateWebhook":           events("audit.operated"),
 	"getRegistry":             none("it is published to everybody"),
+	"getProcessingRegister":   none(tellsNobody),
+	"getCondition":            none(tellsNobody),
 	"getSigningKeys":          none("they are published to everybody"),
 	"getHealth":               none(tellsNobody),
 }

@@ -26,7 +26,7 @@ func newRegistry(p *program) *cobra.Command {
 	return group("registry", "See and publish types of documents, organisations and purposes",
 		`  coffre registry show --data data
   coffre registry apply --data data my-registry`,
-		newRegistryApply(p), newRegistryShow(p))
+		newRegistryApply(p), newRegistryShow(p), newRegistryProcessing(p))
 }
 
 func newRegistryApply(p *program) *cobra.Command {

@@ -59,13 +59,19 @@ func callerItem(words *vocabulary.View, number domain.Organisation) contract.Reg
 		item.DailyQuota = access.IssuerQuota
 	}
 	for _, r := range words.Registrations(number) {
-		one := contract.RegistryRegistration{Purpose: r.Purpose, DocumentTypes: r.Types, Procedures: r.Procedures, Consent: r.Consent}
-		for _, b := range r.Bases {
-			one.Bases = append(one.Bases, contract.RegistryBasis{LegalBasis: b.LegalBasis, Deliberation: b.Deliberation, HidesForDays: b.HidesForDays})
-		}
-		item.Registrations = append(item.Registrations, one)
+		item.Registrations = append(item.Registrations, contract.RegistryRegistration{
+			Purpose: r.Purpose, DocumentTypes: r.Types, Procedures: r.Procedures, Consent: r.Consent, Bases: baseItems(r.Bases),
+		})
 	}
 	return item
+}
+
+// baseItems are bases by law in the contract's form; nil for none.
+func baseItems(bases []registry.Basis) (items []contract.RegistryBasis) {
+	for _, b := range bases {
+		items = append(items, contract.RegistryBasis{LegalBasis: b.LegalBasis, Deliberation: b.Deliberation, HidesForDays: b.HidesForDays})
+	}
+	return items
 }
 
 // publicationTime returns the time at which a version was recorded; each version is one event

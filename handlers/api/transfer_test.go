@@ -51,6 +51,10 @@ func (s served) GetHealth(ctx context.Context, r contract.GetHealthRequestObject
 	return s.server.GetHealth(ctx, r)
 }
 
+func (s served) GetCondition(ctx context.Context, r contract.GetConditionRequestObject) (contract.GetConditionResponseObject, error) {
+	return s.server.GetCondition(ctx, r)
+}
+
 // oneCaller is an identity provider that knows one caller.
 type oneCaller struct{ edge.Caller }
 

@@ -195,6 +195,8 @@ var boundedArrays = map[string]string{
 	"trimKeys":              "one version for each rotation, of those that are not trimmed",
 	"rotatePepper":          "one version for each rotation, of those that are not trimmed",
 	"getRegistry":           "one published registry, whose size is bounded when it is published",
+	"getProcessingRegister": "made of one published registry, whose size is bounded when it is published",
+	"getCondition":          "one reason for each part of the program that can fail",
 	"listWebhooks":          "at most one",
 	"listReactors":          "the reactors of the program, and of former ones",
 	"listPoison":            "the two hundred that were set aside first",

@@ -615,6 +615,162 @@ func (e HeldAs) Valid() bool {
 	}
 }
 
+// Defines values for HoldingEnd.
+const (
+	HoldingEndCitizenErased  HoldingEnd = "citizenErased"
+	HoldingEndDaysAfter      HoldingEnd = "daysAfter"
+	HoldingEndDocumentErased HoldingEnd = "documentErased"
+	HoldingEndHoursAfter     HoldingEnd = "hoursAfter"
+	HoldingEndNever          HoldingEnd = "never"
+	HoldingEndOperator       HoldingEnd = "operator"
+	HoldingEndReleased       HoldingEnd = "released"
+	HoldingEndReplaced       HoldingEnd = "replaced"
+)
+
+// Valid indicates whether the value is a known member of the HoldingEnd enum.
+func (e HoldingEnd) Valid() bool {
+	switch e {
+	case HoldingEndCitizenErased:
+		return true
+	case HoldingEndDaysAfter:
+		return true
+	case HoldingEndDocumentErased:
+		return true
+	case HoldingEndHoursAfter:
+		return true
+	case HoldingEndNever:
+		return true
+	case HoldingEndOperator:
+		return true
+	case HoldingEndReleased:
+		return true
+	case HoldingEndReplaced:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HoldingKind.
+const (
+	HoldingKindAccesses        HoldingKind = "accesses"
+	HoldingKindActs            HoldingKind = "acts"
+	HoldingKindAnswers         HoldingKind = "answers"
+	HoldingKindBackups         HoldingKind = "backups"
+	HoldingKindCertificates    HoldingKind = "certificates"
+	HoldingKindConsents        HoldingKind = "consents"
+	HoldingKindDocumentFiles   HoldingKind = "documentFiles"
+	HoldingKindDocuments       HoldingKind = "documents"
+	HoldingKindErasedNumbers   HoldingKind = "erasedNumbers"
+	HoldingKindExports         HoldingKind = "exports"
+	HoldingKindInvestigations  HoldingKind = "investigations"
+	HoldingKindKeys            HoldingKind = "keys"
+	HoldingKindLogins          HoldingKind = "logins"
+	HoldingKindMandates        HoldingKind = "mandates"
+	HoldingKindNationalNumbers HoldingKind = "nationalNumbers"
+	HoldingKindNotices         HoldingKind = "notices"
+	HoldingKindPersons         HoldingKind = "persons"
+	HoldingKindPetitions       HoldingKind = "petitions"
+	HoldingKindPositions       HoldingKind = "positions"
+	HoldingKindProofs          HoldingKind = "proofs"
+	HoldingKindRequests        HoldingKind = "requests"
+	HoldingKindSessions        HoldingKind = "sessions"
+)
+
+// Valid indicates whether the value is a known member of the HoldingKind enum.
+func (e HoldingKind) Valid() bool {
+	switch e {
+	case HoldingKindAccesses:
+		return true
+	case HoldingKindActs:
+		return true
+	case HoldingKindAnswers:
+		return true
+	case HoldingKindBackups:
+		return true
+	case HoldingKindCertificates:
+		return true
+	case HoldingKindConsents:
+		return true
+	case HoldingKindDocumentFiles:
+		return true
+	case HoldingKindDocuments:
+		return true
+	case HoldingKindErasedNumbers:
+		return true
+	case HoldingKindExports:
+		return true
+	case HoldingKindInvestigations:
+		return true
+	case HoldingKindKeys:
+		return true
+	case HoldingKindLogins:
+		return true
+	case HoldingKindMandates:
+		return true
+	case HoldingKindNationalNumbers:
+		return true
+	case HoldingKindNotices:
+		return true
+	case HoldingKindPersons:
+		return true
+	case HoldingKindPetitions:
+		return true
+	case HoldingKindPositions:
+		return true
+	case HoldingKindProofs:
+		return true
+	case HoldingKindRequests:
+		return true
+	case HoldingKindSessions:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for HoldingPlace.
+const (
+	HoldingPlaceBackups       HoldingPlace = "backups"
+	HoldingPlaceDataDirectory HoldingPlace = "dataDirectory"
+	HoldingPlaceFiles         HoldingPlace = "files"
+	HoldingPlaceKeyDatabase   HoldingPlace = "keyDatabase"
+	HoldingPlaceKeyService    HoldingPlace = "keyService"
+	HoldingPlaceLog           HoldingPlace = "log"
+	HoldingPlaceNowhere       HoldingPlace = "nowhere"
+	HoldingPlaceOutside       HoldingPlace = "outside"
+	HoldingPlaceReactors      HoldingPlace = "reactors"
+	HoldingPlaceReadModels    HoldingPlace = "readModels"
+)
+
+// Valid indicates whether the value is a known member of the HoldingPlace enum.
+func (e HoldingPlace) Valid() bool {
+	switch e {
+	case HoldingPlaceBackups:
+		return true
+	case HoldingPlaceDataDirectory:
+		return true
+	case HoldingPlaceFiles:
+		return true
+	case HoldingPlaceKeyDatabase:
+		return true
+	case HoldingPlaceKeyService:
+		return true
+	case HoldingPlaceLog:
+		return true
+	case HoldingPlaceNowhere:
+		return true
+	case HoldingPlaceOutside:
+		return true
+	case HoldingPlaceReactors:
+		return true
+	case HoldingPlaceReadModels:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for IdentityProviderChangeState.
 const (
 	IdentityProviderChangeStateApproved IdentityProviderChangeState = "approved"
@@ -921,6 +1077,21 @@ func (e PetitionState) Valid() bool {
 	}
 }
 
+// Defines values for ProcessingSubject.
+const (
+	ProcessingSubjectCitizen ProcessingSubject = "citizen"
+)
+
+// Valid indicates whether the value is a known member of the ProcessingSubject enum.
+func (e ProcessingSubject) Valid() bool {
+	switch e {
+	case ProcessingSubjectCitizen:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ProjectionState.
 const (
 	ProjectionStateCatchingUp ProjectionState = "catchingUp"
@@ -1107,6 +1278,24 @@ func (e RetentionEnd) Valid() bool {
 	case RetentionEndArchive:
 		return true
 	case RetentionEndDestroy:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for RetentionStart.
+const (
+	RetentionStartEnded  RetentionStart = "ended"
+	RetentionStartIssued RetentionStart = "issued"
+)
+
+// Valid indicates whether the value is a known member of the RetentionStart enum.
+func (e RetentionStart) Valid() bool {
+	switch e {
+	case RetentionStartEnded:
+		return true
+	case RetentionStartIssued:
 		return true
 	default:
 		return false
@@ -1968,6 +2157,13 @@ type CitizenRef = domain.CitizenRef
 
 // ClearFacts the facts of an event that are stored in clear, as they are stored
 type ClearFacts = json.RawMessage
+
+// Condition defines model for Condition.
+type Condition struct {
+	// Reasons in English; none where the status is UP
+	Reasons []string     `json:"reasons"`
+	Status  HealthStatus `json:"status"`
+}
 
 // Consent defines model for Consent.
 type Consent struct {
@@ -3318,6 +3514,18 @@ type HiddenAccess struct {
 	Until time.Time `json:"until"`
 }
 
+// HoldingEnd until when it can be read: `documentErased` and `citizenErased` until the keys are
+// destroyed, `released` until the privacy officers release it, `daysAfter` for seven days,
+// `hoursAfter` for eight hours at most,
+// `replaced` until it is sent or replaced, `operator` for as long as the operator states.
+type HoldingEnd string
+
+// HoldingKind what the vault keeps
+type HoldingKind string
+
+// HoldingPlace where it lies
+type HoldingPlace string
+
 // Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 //
 // Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
@@ -4164,6 +4372,100 @@ type ProblemSlug = string
 // Procedure Example: schoolEnrolmentAllowance
 type Procedure = domain.Procedure
 
+// ProcessingController an organisation that is responsible, and where to ask it
+type ProcessingController struct {
+	Email string `json:"email,omitempty,omitzero"`
+
+	// EnterpriseNumber number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	EnterpriseNumber EnterpriseNumber `json:"enterpriseNumber"`
+	OrganizationName string           `json:"organizationName"`
+	URL              string           `json:"url,omitempty,omitzero"`
+}
+
+// ProcessingHolding defines model for ProcessingHolding.
+type ProcessingHolding struct {
+	// End until when it can be read: `documentErased` and `citizenErased` until the keys are
+	// destroyed, `released` until the privacy officers release it, `daysAfter` for seven days,
+	// `hoursAfter` for eight hours at most,
+	// `replaced` until it is sent or replaced, `operator` for as long as the operator states.
+	End HoldingEnd `json:"end"`
+
+	// Keys as docs/keys.md names them
+	Keys []string `json:"keys"`
+
+	// Kind what the vault keeps
+	Kind   HoldingKind    `json:"kind"`
+	Places []HoldingPlace `json:"places"`
+}
+
+// ProcessingKeeping documents of one type, kept for the citizens whom they are about
+type ProcessingKeeping struct {
+	Categories []DataCategory `json:"categories,omitempty,omitzero"`
+
+	// Controllers the authentic sources
+	Controllers []ProcessingController `json:"controllers"`
+
+	// DocumentType a code of the registry
+	//
+	// Example: isiPlusCard
+	DocumentType DocumentTypeCode `json:"documentType"`
+	Label        string           `json:"label"`
+
+	// LegalDuty the law obliges to keep them until then
+	LegalDuty bool `json:"legalDuty"`
+
+	// Recipients who may read such documents
+	Recipients []EnterpriseNumber `json:"recipients"`
+
+	// RetentionFrom from which day of a document its retention runs
+	RetentionFrom  RetentionStart `json:"retentionFrom"`
+	RetentionYears int            `json:"retentionYears"`
+
+	// Rule Example: issuedInError
+	Rule     ReasonCode          `json:"rule"`
+	Subjects []ProcessingSubject `json:"subjects"`
+
+	// Then what the registry says should happen then
+	Then RetentionEnd `json:"then"`
+}
+
+// ProcessingReading what one consumer may read for one purpose
+type ProcessingReading struct {
+	// Bases by law; none where only a consent counts
+	Bases      []RegistryBasis `json:"bases,omitempty,omitzero"`
+	Categories []DataCategory  `json:"categories"`
+
+	// Consent whether citizens may be asked to consent
+	Consent       bool                   `json:"consent"`
+	Controllers   []ProcessingController `json:"controllers"`
+	DocumentTypes []DocumentTypeCode     `json:"documentTypes"`
+	Label         string                 `json:"label"`
+	Procedures    []Procedure            `json:"procedures,omitempty,omitzero"`
+
+	// Purpose Example: schoolAllowance
+	Purpose  Purpose             `json:"purpose"`
+	Subjects []ProcessingSubject `json:"subjects"`
+}
+
+// ProcessingRegister the register of processing activities (GDPR art. 30)
+type ProcessingRegister struct {
+	CreatedAt time.Time           `json:"createdAt"`
+	Holdings  []ProcessingHolding `json:"holdings"`
+	Keeping   []ProcessingKeeping `json:"keeping"`
+
+	// Measures technical and organisational measures of security
+	Measures string              `json:"measures"`
+	Reading  []ProcessingReading `json:"reading"`
+
+	// RegistryVersion Example: 3
+	RegistryVersion RegistryVersion `json:"registryVersion"`
+}
+
+// ProcessingSubject whose data are processed
+type ProcessingSubject string
+
 // Projection defines model for Projection.
 type Projection struct {
 	// Applied events so far
@@ -4743,6 +5045,9 @@ type Restrictions struct {
 
 // RetentionEnd what the registry says should happen then
 type RetentionEnd string
+
+// RetentionStart from which day of a document its retention runs
+type RetentionStart string
 
 // RotationStep what a rotation of the key-encryption key waits for; rotate: none is under way
 type RotationStep string
@@ -6389,6 +6694,15 @@ type RetryPoisonParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// GetProcessingRegisterParams defines parameters for GetProcessingRegister.
+type GetProcessingRegisterParams struct {
+	// Lang the language of labels; else Accept-Language decides, else nl
+	Lang Lang `form:"lang,omitempty" json:"lang,omitempty,omitzero"`
+
+	// Format the form of the answer
+	Format ReportFormat `form:"format,omitempty" json:"format,omitempty,omitzero"`
+}
+
 // ListProjectionsParams defines parameters for ListProjections.
 type ListProjectionsParams struct {
 	// Name only this one
@@ -6781,6 +7095,9 @@ type ServerInterface interface {
 	// GetWallet What a citizen holds, with what status, and who may read it
 	// (GET /citizens/{citizenId}/wallet)
 	GetWallet(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params GetWalletParams)
+	// GetCondition Why the vault is not UP
+	// (GET /condition)
+	GetCondition(w http.ResponseWriter, r *http.Request)
 	// QueryConsentLog Every decision about consents, newest first
 	// (POST /consentLog/query)
 	QueryConsentLog(w http.ResponseWriter, r *http.Request, params QueryConsentLogParams)
@@ -6991,6 +7308,9 @@ type ServerInterface interface {
 	// RetryPoison Have a reactor handle an event that was set aside once more
 	// (POST /poisonedEvents/retry)
 	RetryPoison(w http.ResponseWriter, r *http.Request, params RetryPoisonParams)
+	// GetProcessingRegister The register of processing (GDPR art. 30), and what is kept where
+	// (GET /processingRegister)
+	GetProcessingRegister(w http.ResponseWriter, r *http.Request, params GetProcessingRegisterParams)
 	// ListProjections Every read model and how far it is
 	// (GET /projections)
 	ListProjections(w http.ResponseWriter, r *http.Request, params ListProjectionsParams)
@@ -8605,6 +8925,20 @@ func (siw *ServerInterfaceWrapper) GetWallet(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetWallet(w, r, citizenID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetCondition operation middleware
+func (siw *ServerInterfaceWrapper) GetCondition(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetCondition(w, r)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -12792,6 +13126,52 @@ func (siw *ServerInterfaceWrapper) RetryPoison(w http.ResponseWriter, r *http.Re
 	handler.ServeHTTP(w, r)
 }
 
+// GetProcessingRegister operation middleware
+func (siw *ServerInterfaceWrapper) GetProcessingRegister(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetProcessingRegisterParams
+
+	// ------------- Optional query parameter "lang" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "lang", r.URL.Query(), &params.Lang, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "lang"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "lang", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetProcessingRegister(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListProjections operation middleware
 func (siw *ServerInterfaceWrapper) ListProjections(w http.ResponseWriter, r *http.Request) {
 
@@ -14229,6 +14609,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/get", wrapper.GetCitizen)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/replaceSsin", wrapper.ReplaceSSIN)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/reportDeath", wrapper.ReportDeath)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/condition", wrapper.GetCondition)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consentLog/query", wrapper.QueryConsentLog)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consentRequests", wrapper.ListConsentRequests)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consentRequests", wrapper.RequestConsent)
@@ -14299,6 +14680,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/poisonedEvents", wrapper.ListPoison)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/poisonedEvents/drop", wrapper.DropPoison)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/poisonedEvents/retry", wrapper.RetryPoison)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/processingRegister", wrapper.GetProcessingRegister)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/projections", wrapper.ListProjections)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/projections/{projectionName}/rebuild", wrapper.RebuildProjection)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/reactors", wrapper.ListReactors)
@@ -15509,6 +15891,44 @@ type GetWalletdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetWalletdefaultApplicationProblemPlusJSONResponse) VisitGetWalletResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConditionRequestObject struct {
+}
+
+type GetConditionResponseObject interface {
+	VisitGetConditionResponse(w http.ResponseWriter) error
+}
+
+type GetCondition200JSONResponse Condition
+
+func (response GetCondition200JSONResponse) VisitGetConditionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetConditiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetConditiondefaultApplicationProblemPlusJSONResponse) VisitGetConditionResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -19162,6 +19582,97 @@ func (response RetryPoisondefaultApplicationProblemPlusJSONResponse) VisitRetryP
 	return err
 }
 
+type GetProcessingRegisterRequestObject struct {
+	Params GetProcessingRegisterParams
+}
+
+type GetProcessingRegisterResponseObject interface {
+	VisitGetProcessingRegisterResponse(w http.ResponseWriter) error
+}
+
+type GetProcessingRegister200ResponseHeaders struct {
+	ContentDisposition string
+}
+
+type GetProcessingRegister200JSONResponse struct {
+	Body    ProcessingRegister
+	Headers GetProcessingRegister200ResponseHeaders
+}
+
+func (response GetProcessingRegister200JSONResponse) VisitGetProcessingRegisterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetProcessingRegister200ApplicationPdfResponse struct {
+	Body          io.Reader
+	Headers       GetProcessingRegister200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetProcessingRegister200ApplicationPdfResponse) VisitGetProcessingRegisterResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "application/pdf")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetProcessingRegister200TextHTMLResponse struct {
+	Body          io.Reader
+	Headers       GetProcessingRegister200ResponseHeaders
+	ContentLength int64
+}
+
+func (response GetProcessingRegister200TextHTMLResponse) VisitGetProcessingRegisterResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/html")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.Header().Set("Content-Disposition", fmt.Sprint(response.Headers.ContentDisposition))
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetProcessingRegisterdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetProcessingRegisterdefaultApplicationProblemPlusJSONResponse) VisitGetProcessingRegisterResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListProjectionsRequestObject struct {
 	Params ListProjectionsParams
 }
@@ -20394,6 +20905,9 @@ type StrictServerInterface interface {
 	// GetWallet What a citizen holds, with what status, and who may read it
 	// (GET /citizens/{citizenId}/wallet)
 	GetWallet(ctx context.Context, request GetWalletRequestObject) (GetWalletResponseObject, error)
+	// GetCondition Why the vault is not UP
+	// (GET /condition)
+	GetCondition(ctx context.Context, request GetConditionRequestObject) (GetConditionResponseObject, error)
 	// QueryConsentLog Every decision about consents, newest first
 	// (POST /consentLog/query)
 	QueryConsentLog(ctx context.Context, request QueryConsentLogRequestObject) (QueryConsentLogResponseObject, error)
@@ -20604,6 +21118,9 @@ type StrictServerInterface interface {
 	// RetryPoison Have a reactor handle an event that was set aside once more
 	// (POST /poisonedEvents/retry)
 	RetryPoison(ctx context.Context, request RetryPoisonRequestObject) (RetryPoisonResponseObject, error)
+	// GetProcessingRegister The register of processing (GDPR art. 30), and what is kept where
+	// (GET /processingRegister)
+	GetProcessingRegister(ctx context.Context, request GetProcessingRegisterRequestObject) (GetProcessingRegisterResponseObject, error)
 	// ListProjections Every read model and how far it is
 	// (GET /projections)
 	ListProjections(ctx context.Context, request ListProjectionsRequestObject) (ListProjectionsResponseObject, error)
@@ -21526,6 +22043,30 @@ func (sh *strictHandler) GetWallet(w http.ResponseWriter, r *http.Request, citiz
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetWalletResponseObject); ok {
 		if err := validResponse.VisitGetWalletResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetCondition operation middleware
+func (sh *strictHandler) GetCondition(w http.ResponseWriter, r *http.Request) {
+	var request GetConditionRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetCondition(ctx, request.(GetConditionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetCondition")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetConditionResponseObject); ok {
+		if err := validResponse.VisitGetConditionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {
@@ -23541,6 +24082,32 @@ func (sh *strictHandler) RetryPoison(w http.ResponseWriter, r *http.Request, par
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(RetryPoisonResponseObject); ok {
 		if err := validResponse.VisitRetryPoisonResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetProcessingRegister operation middleware
+func (sh *strictHandler) GetProcessingRegister(w http.ResponseWriter, r *http.Request, params GetProcessingRegisterParams) {
+	var request GetProcessingRegisterRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetProcessingRegister(ctx, request.(GetProcessingRegisterRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetProcessingRegister")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetProcessingRegisterResponseObject); ok {
+		if err := validResponse.VisitGetProcessingRegisterResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

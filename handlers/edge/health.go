@@ -26,6 +26,18 @@ func (s *Server) GetHealth(ctx context.Context, _ contract.GetHealthRequestObjec
 	return contract.GetHealth200JSONResponse{Status: status}, nil
 }
 
+// GetCondition implements GET /condition: the health of this process, with a sentence for each
+// reason why it is not UP.
+func (s *Server) GetCondition(ctx context.Context, _ contract.GetConditionRequestObject) (contract.GetConditionResponseObject, error) {
+	now := contract.Condition{Status: contract.HealthStatusUP, Reasons: []string{}}
+	if s.Condition != nil {
+		var reasons []string
+		now.Status, reasons = s.Condition(ctx)
+		now.Reasons = append(now.Reasons, reasons...)
+	}
+	return contract.GetCondition200JSONResponse(now), nil
+}
+
 // GetUsageHeartbeat implements GET /dataTracker/v2/heartbeat: the status of /health in the
 // data tracker's words.
 func (s *Server) GetUsageHeartbeat(ctx context.Context, _ contract.GetUsageHeartbeatRequestObject) (contract.GetUsageHeartbeatResponseObject, error) {

@@ -53,6 +53,9 @@ type Server struct {
 	// Health returns the status that clients see. It is called at most once a second and
 	// must answer from memory. nil: always up.
 	Health func(context.Context) contract.HealthStatus
+	// Condition returns the status with a sentence for each reason why it is not UP, for
+	// operators. nil: always up.
+	Condition func(context.Context) (contract.HealthStatus, []string)
 	// Ready returns an error while the process should get no requests. nil: always ready.
 	Ready func(context.Context) error
 	// Detail is text, one sentence a line, that /readyz tells operators of a process that is

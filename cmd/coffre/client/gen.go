@@ -231,6 +231,12 @@ func (c *Client) GetWallet(ctx context.Context, citizenID CitizenID, params GetW
 	return c.do(ctx, r)
 }
 
+// GetCondition: Why the vault is not UP.
+func (c *Client) GetCondition(ctx context.Context) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/condition"}
+	return c.do(ctx, r)
+}
+
 // QueryConsentLog: Every decision about consents, newest first.
 func (c *Client) QueryConsentLog(ctx context.Context, params QueryConsentLogParams, body QueryConsentLogJSONRequestBody) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: "/consentLog/query"}
@@ -819,6 +825,14 @@ func (c *Client) RetryPoison(ctx context.Context, params RetryPoisonParams, body
 	r := request{method: http.MethodPost, path: "/poisonedEvents/retry"}
 	r.head("Idempotency-Key", params.IdempotencyKey, true)
 	r.body = body
+	return c.do(ctx, r)
+}
+
+// GetProcessingRegister: The register of processing (GDPR art. 30), and what is kept where.
+func (c *Client) GetProcessingRegister(ctx context.Context, params GetProcessingRegisterParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/processingRegister"}
+	r.query("lang", params.Lang, false)
+	r.query("format", params.Format, false)
 	return c.do(ctx, r)
 }
 

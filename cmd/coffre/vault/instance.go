@@ -50,6 +50,7 @@ type Instance struct {
 	sender      *webhook.Sender     // to them; nil with book
 	publisher   *transparency.Publisher
 	cosigning   *transparency.Witnesses
+	trusts      []trustFile    // certificates to trust where others are called
 	failed      chan error     // a part that had to go on has stopped
 	closers     []func() error // in the order of opening
 	opened      atomic.Bool    // every read model has answered that could
@@ -172,10 +173,15 @@ func (v *Instance) strange() bool {
 // built, stopped or failing, the keys are away, the disk is full, rows of the key database
 // are damaged, something recorded was changed or lost, a witness tells of another history of the
 // log, the identity provider does not tell whose tokens count or was recovered and not confirmed,
-// or the receiver of the webhook answered 410.
+// a certificate to trust ends within two weeks, or the receiver of the webhook answered 410.
 func (v *Instance) Health(ctx context.Context) contract.HealthStatus {
-	status, _ := v.condition(ctx, v.witnesses(ctx))
+	status, _ := v.Condition(ctx)
 	return status
+}
+
+// Condition is the health with a sentence for each reason why it is not UP, for operators.
+func (v *Instance) Condition(ctx context.Context) (status contract.HealthStatus, reasons []string) {
+	return v.condition(ctx, v.witnesses(ctx))
 }
 
 // condition is the health with a sentence for each reason why it is not UP. The sentences are
@@ -202,6 +208,11 @@ func (v *Instance) condition(ctx context.Context, w witnesses) (status contract.
 	because(v.strange(), "the identity provider does not tell whose tokens count")
 	because(v.recovering(ctx), "the identity provider was recovered and a second person has not confirmed it, or that cannot be told")
 	because(w.disown(), "a witness tells of another history of this log, or forgot what it cosigned (deploy/runbooks/witnesses.md)")
+	for _, f := range v.trusts {
+		if ends := f.ending(time.Now()); ends != "" {
+			because(true, "%s", ends)
+		}
+	}
 	if v.hook != nil { // a receiver that wants nothing more, and an operator who has not seen it
 		s, err := v.hook.Status(ctx)
 		because(err != nil, "what the webhook remembers cannot be read")

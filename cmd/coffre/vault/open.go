@@ -198,7 +198,7 @@ func newAssembly(ctx context.Context, dir DataDir, o Options) *assembly {
 	if o.Registry == nil {
 		o.Registry = samples.Files
 	}
-	a := &assembly{Instance: &Instance{alarm: newAlarm(o.Logger), failed: make(chan error, 8), gone: make(chan struct{})}, dir: dir, o: o}
+	a := &assembly{Instance: &Instance{alarm: newAlarm(o.Logger), trusts: o.trustFiles(), failed: make(chan error, 8), gone: make(chan struct{})}, dir: dir, o: o}
 	a.models = newModels()
 	a.life, a.end = context.WithCancel(context.WithoutCancel(ctx))
 	a.onClose(func() error { a.end(); return nil })

@@ -6,6 +6,7 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -25,6 +26,10 @@ type Form struct {
 	// Label returns what a code of the registry is called that stands in a member such as
 	// legalBasis; the code itself for one that has no name.
 	Label func(member, code string) string
+	// Title and Made are the keys of the texts above the report, and Sections its parts; those
+	// of a subject access report where they are not said.
+	Title, Made string
+	Sections    []string
 }
 
 // Page writes a report as one HTML page without script, without a request to anywhere else.
@@ -66,8 +71,11 @@ type section struct{ name, heading string }
 // always are the parts that every report has.
 var always = []string{"documents", "consents", "accesses", "mandates"}
 
+// paragraphs are the members that are one text.
+var paragraphs = []string{"rights", "measures"}
+
 // coded are the members whose values have texts of their own.
-var coded = []string{"state", "kind", "role", "outcome", "heldAs", "actions", "scope", "per", "language", "askedBy", "list", "petitionState", "documentNotices", "expiryNotices", "accessNotices", "consentNotices"}
+var coded = []string{"state", "kind", "role", "outcome", "heldAs", "actions", "scope", "per", "language", "askedBy", "list", "petitionState", "documentNotices", "expiryNotices", "accessNotices", "consentNotices", "subjects", "places", "end", "then", "retentionFrom"}
 
 // addresses are members that lead programs on, and people nowhere.
 var addresses = []string{"href", "certificate"}
@@ -100,7 +108,7 @@ func (f Form) write(p paper, report io.Reader) error {
 			continue
 		case !begun:
 			begun = true
-			p.begin(f.Language, texts.Of(f.Language, "report.title"), texts.Of(f.Language, "report.made", made), f.sections())
+			p.begin(f.Language, texts.Of(f.Language, cmp.Or(f.Title, "report.title")), texts.Of(f.Language, cmp.Or(f.Made, "report.made"), made), f.sections())
 		}
 		if err := f.part(p, d, member); err != nil {
 			return err
@@ -111,8 +119,12 @@ func (f Form) write(p paper, report io.Reader) error {
 }
 
 func (f Form) sections() []section {
-	all := make([]section, len(always))
-	for i, name := range always {
+	names := f.Sections
+	if names == nil {
+		names = always
+	}
+	all := make([]section, len(names))
+	for i, name := range names {
 		all[i] = section{name, f.heading(name)}
 	}
 	return all
@@ -132,7 +144,7 @@ func (f Form) part(p paper, d *jsontext.Decoder, member string) error {
 		if err != nil {
 			return errors.Join(errReport, err)
 		}
-		if member == "rights" {
+		if slices.Contains(paragraphs, member) {
 			p.section(section{member, f.heading(member)})
 			p.paragraph(plain(v))
 			p.endSection()
@@ -315,8 +327,10 @@ func (f Form) value(name string, v jsontext.Value) string {
 	case text == "" || v.Kind() != '"':
 		return text
 	case slices.Contains(coded, name):
-		if said, known := texts.Lookup(f.Language, "value."+text); known {
-			return said
+		for _, key := range []string{"value." + name + "." + text, "value." + text} {
+			if said, known := texts.Lookup(f.Language, key); known {
+				return said
+			}
 		}
 	}
 	if strings.HasSuffix(name, "At") || name == "at" {
