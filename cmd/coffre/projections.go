@@ -17,8 +17,9 @@ import (
 func newProjections(p *program) *cobra.Command {
 	return group("projections", "See and rebuild the read models",
 		`  coffre projections status --data data
-  coffre projections rebuild wallet --data data`,
-		newProjectionsStatus(p), newProjectionsRebuild(p))
+  coffre projections rebuild wallet --data data
+  coffre projections prepare --data data`,
+		newProjectionsStatus(p), newProjectionsRebuild(p), newProjectionsPrepare(p))
 }
 
 func newProjectionsStatus(p *program) *cobra.Command {

@@ -102,6 +102,42 @@ func (m Medium) Discard(ctx context.Context, end eventstore.Position) (names []s
 	return names, errors.Join(err, m.discardBuilds(), sqlitedb.SyncDir(m.dir, ""))
 }
 
+// Complete reports whether a projection has complete tables of a version, in force or not.
+func (m Medium) Complete(name string, version int) (bool, error) {
+	complete, _, err := (&model{dir: m.dir, name: name, version: version}).generations()
+	return len(complete) > 0, err
+}
+
+// Adopt moves the newest complete tables of a projection here, whole or not at all, from a
+// medium on the same file system where nobody has them open. They are the newest here then:
+// the next Start of that version puts them in force. Who has other versions in force here may
+// go on, and removes what it finds of the projection only when it replaces its own.
+func (m Medium) Adopt(from Medium, name string, version int) error {
+	theirs := &model{dir: from.dir, name: name, version: version}
+	complete, _, err := theirs.generations()
+	if err == nil && len(complete) == 0 {
+		err = fmt.Errorf("read model %s: it is not built", name)
+	}
+	if err != nil {
+		return err
+	}
+	_, highest, err := (&model{dir: m.dir, name: name}).generations()
+	if err != nil {
+		return err
+	}
+	path := theirs.path(complete[0], liveSuffix)
+	if _, err := os.Stat(path + "-wal"); !errors.Is(err, os.ErrNotExist) {
+		return errors.Join(err, fmt.Errorf("read model %s: it is still open", name))
+	}
+	if err := syncFile(path); err != nil {
+		return err
+	}
+	if err := os.Rename(path, (&model{dir: m.dir, name: name, version: version}).path(highest+1, liveSuffix)); err != nil {
+		return fmt.Errorf("switch read model: %w", err)
+	}
+	return sqlitedb.SyncDir(m.dir, "")
+}
+
 // discardBuilds removes what interrupted builds left.
 func (m Medium) discardBuilds() error {
 	entries, err := os.ReadDir(m.dir)
