@@ -26,8 +26,9 @@ type serveOptions struct {
 	Registry string // folder to publish when the log has no registry; "": the one in the binary
 	Belgif   string // folder with the Belgian code lists; "": labels as in the registry
 
-	OIDC   *vault.OIDCConfig // nil: none
-	Public *url.URL          // where callers reach the vault; nil: not said
+	OIDC   *vault.OIDCConfig  // nil: none
+	Login  *vault.LoginConfig // nil: no pages but with Dev
+	Public *url.URL           // where callers reach the vault; nil: not said
 
 	WebhookURL        string // "": none
 	WebhookSecretFile string
@@ -72,7 +73,8 @@ address of their own (--ops-listen), on loopback unless another one is given, an
 reaches it may read them. Everybody sees /livez, /readyz and /health without any detail.
 
 Each setting of the provider has a variable, too: --oidc-types is COFFRE_OIDC_TYPES, and so on;
---public-url is COFFRE_PUBLIC_URL. docs/identity.md says which tokens count, with examples.
+--public-url is COFFRE_PUBLIC_URL. docs/identity.md says which tokens count, with examples. With
+--pages-client (COFFRE_PAGES_CLIENT) people read pages in a browser, and log in at the provider.
 
 With COFFRE_BLOBS=s3://BUCKET the sealed files of documents lie in a bucket, else in a folder
 beside the data; COFFRE_BLOBS_ENDPOINT, COFFRE_BLOBS_REGION, COFFRE_BLOBS_ACCESS_KEY,
@@ -144,6 +146,9 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
 		f.String(s.Flag, "", s.Usage)
 	}
 	f.String("public-url", "", "`URL` where callers reach the vault, for proofs of possession (default: http:// and the address of --listen, on loopback)")
+	f.String("pages-client", "", "`id` of the client as which the pages log people in at the OpenID provider (default: no pages)")
+	f.String("pages-client-secret-file", "", "`file` with that client's secret (default: a public client)")
+	f.String("pages-scopes", "", "`scopes` that the pages ask the provider for, with commas between (default: openid and those of citizens)")
 	f.StringVar(&o.WebhookURL, "webhook-url", "", "`URL` that is told of changes, signed as Standard Webhooks say")
 	f.StringVar(&o.WebhookSecretFile, "webhook-secret-file", "", "`file` with the webhook's secret, whsec_..., or with two while one replaces the other (coffre webhooks rotate)")
 	f.StringVar(&at.Log, "store", "", "`address` of the events: sqlite:DIR, postgres://... or esdb://... without a password (default: the data directory)")
@@ -165,6 +170,7 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
 	_ = cmd.MarkFlagDirname("belgif")
 	_ = cmd.MarkFlagFilename("webhook-secret-file")
 	_ = cmd.MarkFlagFilename("oidc-ca-file")
+	_ = cmd.MarkFlagFilename("pages-client-secret-file")
 	_ = cmd.MarkFlagFilename("witness-policy")
 	_ = cmd.MarkFlagFilename("witness-ca-file")
 	return cmd
@@ -251,10 +257,13 @@ func (o *serveOptions) configureIdentity(env func(string) string, cmd *cobra.Com
 		return f.Value.String(), f.Changed
 	}
 	o.OIDC, err = vault.ReadOIDC(typed, env)
-	public, ok := typed("public-url")
-	if !ok {
-		public = env("COFFRE_PUBLIC_URL")
+	said := func(name, variable string) string {
+		if text, ok := typed(name); ok {
+			return text
+		}
+		return env(variable)
 	}
+	public := said("public-url", "COFFRE_PUBLIC_URL")
 	host, port, listens := net.SplitHostPort(o.Listen)
 	switch {
 	case public != "":
@@ -263,6 +272,17 @@ func (o *serveOptions) configureIdentity(env func(string) string, cmd *cobra.Com
 		}
 	case listens == nil && loopback(host) && port != "0":
 		o.Public = &url.URL{Scheme: "http", Host: o.Listen}
+	}
+	if client := said("pages-client", "COFFRE_PAGES_CLIENT"); client != "" {
+		var wrong error
+		o.Login, wrong = vault.ReadLogin(client, said("pages-client-secret-file", "COFFRE_PAGES_CLIENT_SECRET_FILE"), said("pages-scopes", "COFFRE_PAGES_SCOPES"))
+		switch {
+		case o.OIDC == nil:
+			wrong = errors.Join(wrong, errors.New("--pages-client (COFFRE_PAGES_CLIENT) is a client of a provider, and none is named by --oidc-issuer or COFFRE_OIDC_ISSUER"))
+		case o.Public == nil:
+			wrong = errors.Join(wrong, errors.New("--pages-client (COFFRE_PAGES_CLIENT) needs --public-url (COFFRE_PUBLIC_URL), to which the provider sends browsers back"))
+		}
+		err = errors.Join(err, wrong)
 	}
 	switch {
 	case o.OIDC != nil && o.Dev:

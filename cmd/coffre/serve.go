@@ -62,7 +62,7 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 
 	logger := slog.New(slog.NewJSONHandler(t.Err, nil))
 	vo := vault.Options{
-		Logger: logger, Gather: vault.Gather, OIDC: o.OIDC, Public: o.Public, Dev: o.Dev,
+		Logger: logger, Gather: vault.Gather, OIDC: o.OIDC, Login: o.Login, Public: o.Public, Dev: o.Dev,
 		Transit: o.Vault, Blobs: o.Blobs, Retentions: o.Retentions, SuppressionReview: o.Review, Stores: o.Stores, Checkpoints: o.Checkpoints, Witnesses: o.Witnesses, Limits: o.Limits, Duty: o.Duty,
 	}
 	if o.Registry != "" {

@@ -165,6 +165,6 @@ func (p *Pages) pass(w http.ResponseWriter, r *http.Request) error {
 	for name := range w.Header() {
 		w.Header().Del(name)
 	}
-	headers(w.Header())
+	p.headers(w.Header())
 	return refused(out.kept)
 }

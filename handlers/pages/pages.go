@@ -35,8 +35,10 @@ type Pages struct {
 	API      http.Handler       // what serves the contract
 	Auth     edge.Authenticator // the one that API asks
 	Sessions Sessions
-	// Mint returns an access token for a citizen, or an error: who signs in is believed, in a
-	// vault for trying out.
+	// Login says how people log in at the provider; nil: in a vault for trying out they are
+	// believed.
+	Login *Login
+	// Mint returns an access token for a citizen, or an error. It is asked where Login is nil.
 	Mint func(ssin domain.SSIN) (string, error)
 	Now  func() time.Time
 	Slog *slog.Logger
@@ -170,14 +172,19 @@ var personals = []personal{
 	{"POST /dispute", "", citizens, (*Pages).answerDispute},
 }
 
-// Handler returns the pages, and the API for every path that is none of theirs. Pages are
-// served on this machine alone, by its own names.
+// Handler returns the pages, and the API for every path that is none of theirs. Where people are
+// believed, pages are served on this machine alone, by its own names.
 func (p *Pages) Handler() http.Handler {
 	p.roots = []string{"/signin", "/signout", "/signedout", "/accessibility", "/assets"}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/wallet", http.StatusSeeOther) })
 	mux.HandleFunc("GET /signin", func(w http.ResponseWriter, r *http.Request) { p.signIn(w, r, http.StatusOK, false) })
-	mux.HandleFunc("POST /signin", p.answerSignIn)
+	if p.Login == nil {
+		mux.HandleFunc("POST /signin", p.answerSignIn)
+	} else {
+		mux.HandleFunc("POST /signin", p.toProvider)
+		mux.HandleFunc("GET "+backPath, p.fromProvider)
+	}
 	mux.HandleFunc("POST /signout", p.signOut)
 	mux.HandleFunc("GET /signedout", func(w http.ResponseWriter, r *http.Request) {
 		l := spoken(r)
@@ -202,14 +209,19 @@ func (p *Pages) Handler() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { p.wrong(w, r, http.StatusNotFound) })
 	guarded := http.NewCrossOriginProtection()
 	guarded.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.wrong(w, r, http.StatusForbidden) }))
+	if p.Login != nil {
+		if err := guarded.AddTrustedOrigin(p.Login.Public.Scheme + "://" + p.Login.Public.Host); err != nil { // a broken configuration
+			panic(err)
+		}
+	}
 	inner := guarded.Handler(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !p.isOurs(r) {
 			p.API.ServeHTTP(w, r)
 			return
 		}
-		headers(w.Header())
-		if !here(r) {
+		p.headers(w.Header())
+		if p.Login == nil && !here(r) {
 			p.wrong(w, r, http.StatusForbidden)
 			return
 		}
@@ -222,9 +234,14 @@ func (p *Pages) Handler() http.Handler {
 }
 
 // headers sets those of every page. The stylesheet's own replace Cache-Control.
-func headers(h http.Header) {
+func (p *Pages) headers(h http.Header) {
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	forms := "'self'"
+	if p.Login != nil {
+		forms += p.Login.origins()
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action "+forms+"; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Referrer-Policy", "no-referrer")
@@ -296,9 +313,11 @@ func (p *Pages) personal(route personal) http.HandlerFunc {
 // sessionOf returns who sends a request, or errNoSession.
 func (p *Pages) sessionOf(r *http.Request) (s session, err error) {
 	s.tongue = spoken(r)
-	if s.token, s.secret, err = p.tokenOf(r); err != nil {
+	g, secret, err := p.grantedOf(r)
+	if err != nil {
 		return s, err
 	}
+	s.token, s.secret = g.Access, secret
 	s.caller, err = p.Auth.Authenticate(r.Context(), token.Bearer(s.token))
 	s.menu = p.menus[s.caller.Role]
 	if errors.Is(err, token.ErrInvalid) || errors.Is(err, token.ErrExpired) {
@@ -346,6 +365,10 @@ func idFrom(r *http.Request, name string) (string, error) {
 // signIn shows the form for whoever tries the vault out.
 func (p *Pages) signIn(w http.ResponseWriter, r *http.Request, status int, wrong bool) {
 	l := spoken(r)
+	if p.Login != nil {
+		p.fault(r, p.show(w, r, status, loginPage(page{tongue: l, title: l.say("login.title")})))
+		return
+	}
 	p.fault(r, p.show(w, r, status, signInPage(page{tongue: l, title: l.say("signIn.title")}, wrong)))
 }
 
@@ -361,7 +384,7 @@ func (p *Pages) answerSignIn(w http.ResponseWriter, r *http.Request) {
 	}
 	accessToken, err := p.Mint(number)
 	if err == nil {
-		err = p.begin(w, r, accessToken)
+		err = p.begin(w, r, granted{Access: accessToken})
 	}
 	if err != nil {
 		p.fault(r, err)
@@ -371,9 +394,11 @@ func (p *Pages) answerSignIn(w http.ResponseWriter, r *http.Request) {
 	http.Redirect(w, r, "/wallet", http.StatusSeeOther)
 }
 
-// signOut ends the session before it says so. A form of another session ends nothing.
+// signOut ends the session before it says so, and then the one at the provider. A form of
+// another session ends nothing.
 func (p *Pages) signOut(w http.ResponseWriter, r *http.Request) {
-	s, has := secretFrom(r)
+	s, has := secretFrom(r, p.cookieName())
+	g := granted{}
 	switch {
 	case r.ParseForm() != nil:
 		p.wrong(w, r, http.StatusBadRequest)
@@ -382,14 +407,22 @@ func (p *Pages) signOut(w http.ResponseWriter, r *http.Request) {
 		p.wrong(w, r, http.StatusForbidden)
 		return
 	case has:
-		if err := p.Sessions.End(r.Context(), s.id()); err != nil {
+		var err error
+		if g, _, err = p.grantedOf(r); err == nil || errors.Is(err, errNoSession) {
+			err = p.Sessions.End(r.Context(), s.id())
+		}
+		if err != nil {
 			p.fault(r, err)
 			p.wrong(w, r, http.StatusServiceUnavailable)
 			return
 		}
 	}
-	forget(w)
-	http.Redirect(w, r, "/signedout", http.StatusSeeOther)
+	p.forget(w)
+	to := "/signedout"
+	if p.Login != nil && has {
+		to = p.Login.end(g, to)
+	}
+	http.Redirect(w, r, to, http.StatusSeeOther)
 }
 
 // wrong shows why there is no page. Statuses that have no words of their own are 503.

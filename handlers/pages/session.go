@@ -9,6 +9,7 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -21,9 +22,27 @@ const (
 	sessionTime = 8 * time.Hour
 )
 
-// cookieName is not one of __Host-, and the cookie is not Secure: these sessions are for trying
-// out, over plain HTTP on loopback.
-const cookieName = "coffre-dev-session"
+// Names of cookies. Those of a vault for trying out are not of __Host- and not Secure: they go
+// over plain HTTP on loopback.
+const (
+	devCookie     = "coffre-dev-session"
+	sessionCookie = "__Host-coffre-session"
+	loginCookie   = "__Host-coffre-login"
+)
+
+// cookieName is the name of the cookie of sessions.
+func (p *Pages) cookieName() string {
+	if p.Login == nil {
+		return devCookie
+	}
+	return sessionCookie
+}
+
+// cookie returns a cookie with those attributes that every one of the pages has, which lasts as
+// long as the browser runs.
+func (p *Pages) cookie(name, value string) *http.Cookie {
+	return &http.Cookie{Name: name, Value: value, Path: "/", HttpOnly: true, Secure: p.Login != nil, SameSite: http.SameSiteLaxMode}
+}
 
 // Sessions is the port to what all processes remember of sessions. sessions.Table implements
 // it. Its methods may be called concurrently.
@@ -45,9 +64,12 @@ func newSecret() (s secret) {
 	return s
 }
 
-// secretFrom reads the secret of a request; false when it has none.
-func secretFrom(r *http.Request) (s secret, ok bool) {
-	all := r.CookiesNamed(cookieName)
+// text returns the secret as a cookie holds it.
+func (s secret) text() string { return base64.RawURLEncoding.EncodeToString(s[:]) }
+
+// secretFrom reads the secret of a request in a cookie; false when it has none.
+func secretFrom(r *http.Request, cookie string) (s secret, ok bool) {
+	all := r.CookiesNamed(cookie)
 	if len(all) != 1 {
 		return s, false
 	}
@@ -80,9 +102,15 @@ func (s secret) cipher() (cipher.AEAD, error) {
 	return cipher.NewGCMWithRandomNonce(block)
 }
 
-// begin begins a session for an access token. Its id is new, whatever the browser had before.
-func (p *Pages) begin(w http.ResponseWriter, r *http.Request, accessToken string) error {
-	if old, had := secretFrom(r); had {
+// granted is what the provider gave for a login.
+type granted struct {
+	Access string // the access token
+	ID     string `json:",omitempty"` // the ID token, which says to the provider whom to log out
+}
+
+// begin begins a session for what was granted. Its id is new, whatever the browser had before.
+func (p *Pages) begin(w http.ResponseWriter, r *http.Request, g granted) error {
+	if old, had := secretFrom(r, p.cookieName()); had {
 		if err := p.Sessions.End(r.Context(), old.id()); err != nil {
 			return err
 		}
@@ -92,43 +120,49 @@ func (p *Pages) begin(w http.ResponseWriter, r *http.Request, accessToken string
 	if err != nil {
 		return fmt.Errorf("seal a session: %w", err)
 	}
+	content, err := json.Marshal(g)
+	if err != nil {
+		return fmt.Errorf("seal a session: %w", err)
+	}
 	id := s.id()
-	if err := p.Sessions.Begin(r.Context(), id, seal.Seal(nil, nil, []byte(accessToken), id), now, now.Add(idleTime), now.Add(sessionTime)); err != nil {
+	if err := p.Sessions.Begin(r.Context(), id, seal.Seal(nil, nil, content, id), now, now.Add(idleTime), now.Add(sessionTime)); err != nil {
 		return err
 	}
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Value: base64.RawURLEncoding.EncodeToString(s[:]), Path: "/", HttpOnly: true, SameSite: http.SameSiteLaxMode})
+	http.SetCookie(w, p.cookie(p.cookieName(), s.text()))
 	return nil
 }
 
 var errNoSession = errors.New("nobody is logged in")
 
-// tokenOf returns the access token of the request's session, or errNoSession.
-func (p *Pages) tokenOf(r *http.Request) (accessToken string, s secret, err error) {
-	s, ok := secretFrom(r)
+// grantedOf returns what was granted to the request's session, or errNoSession.
+func (p *Pages) grantedOf(r *http.Request) (g granted, s secret, err error) {
+	s, ok := secretFrom(r, p.cookieName())
 	if !ok {
-		return "", s, errNoSession
+		return g, s, errNoSession
 	}
 	now, id := p.Now(), s.id()
 	sealed, err := p.Sessions.Use(r.Context(), id, now, now.Add(idleTime))
 	if err != nil {
-		return "", s, err
+		return g, s, err
 	}
 	if sealed == nil {
-		return "", s, errNoSession
+		return g, s, errNoSession
 	}
 	seal, err := s.cipher()
 	if err != nil {
-		return "", s, fmt.Errorf("open a session: %w", err)
+		return g, s, fmt.Errorf("open a session: %w", err)
 	}
 	opened, err := seal.Open(nil, nil, sealed, id)
-	if err != nil {
-		return "", s, errNoSession // a row that was changed is nobody's
+	if err != nil || json.Unmarshal(opened, &g) != nil {
+		return granted{}, s, errNoSession // a row that was changed is nobody's
 	}
-	return string(opened), s, nil
+	return g, s, nil
 }
 
 // forget has the browser drop the cookie and what it keeps of the pages.
-func forget(w http.ResponseWriter) {
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/", MaxAge: -1, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+func (p *Pages) forget(w http.ResponseWriter) {
+	gone := p.cookie(p.cookieName(), "")
+	gone.MaxAge = -1
+	http.SetCookie(w, gone)
 	w.Header().Set("Clear-Site-Data", `"cache"`)
 }

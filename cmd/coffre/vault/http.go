@@ -15,7 +15,6 @@ import (
 	"coffre/handlers/api"
 	"coffre/handlers/edge"
 	"coffre/handlers/edge/token"
-	"coffre/handlers/pages"
 )
 
 // nobody vouches for nobody: the public address of a vault that has a provider, opened
@@ -46,31 +45,7 @@ func (a *assembly) makeHandlers(context.Context) error {
 	public, handler := serving(provider, nonce)
 	m.underWay = public.UnderWay
 	a.handler, a.operators = handler, public.Operators()
-	if a.o.Dev {
-		return a.makePages(provider)
-	}
-	return nil
-}
-
-// devSession is for how long a token of somebody who signed in at the pages counts: longer than
-// any session.
-const devSession = 9 * time.Hour
-
-// makePages puts the pages before the API of a vault for trying out, where whoever signs in is
-// believed.
-func (a *assembly) makePages(auth edge.Authenticator) error {
-	key, err := token.OpenDevKey(a.dir.File(DevKeyFile))
-	if err != nil {
-		return err
-	}
-	p := &pages.Pages{
-		API: a.handler, Auth: auth, Sessions: a.sessions, Now: time.Now, Slog: a.o.Logger,
-		Mint: func(ssin domain.SSIN) (string, error) {
-			return key.Mint(token.Grant{Role: domain.RoleCitizen, SSIN: ssin, Subject: "page", Scopes: edge.Scopes(domain.RoleCitizen)}, time.Now(), devSession)
-		},
-	}
-	a.handler = p.Handler()
-	return nil
+	return a.makePages(provider)
 }
 
 // operations answers every call of the contract: the edge its health, the vault

@@ -66,6 +66,9 @@ type Options struct {
 	// OIDC says which provider's tokens count. Without one those of `coffre token` do, in a
 	// vault that never had one.
 	OIDC *OIDCConfig
+	// Login says as which client of that provider the pages log people in; nil: no pages are
+	// served but in a vault for trying out.
+	Login *LoginConfig
 	// Public is where callers reach the vault, as they write it; nil: tokens that are bound to
 	// a key are refused.
 	Public *url.URL

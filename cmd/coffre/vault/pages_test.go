@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
@@ -91,5 +92,75 @@ func TestPagesServeAVaultForTryingOut(t *testing.T) {
 	}
 	if _, resp := read(browser.Get(site.URL + contract.Base + "/health")); resp.StatusCode != http.StatusOK {
 		t.Errorf("the API behind the pages answers %d", resp.StatusCode)
+	}
+}
+
+// With a client of the provider people log in there, and the page asks as whom the provider
+// vouches for; without one there are no pages.
+func TestPagesLogInAtTheProvider(t *testing.T) {
+	provider := newTestProvider(t)
+	dir, public := DataDir(t.TempDir()), &url.URL{Scheme: "https", Host: "vault.example"}
+	o := Options{OIDC: NewOIDC(provider.URL), Public: public}
+	without, err := Open(t.Context(), dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := httptest.NewRequest(http.MethodGet, "/signin", nil)
+	asked.Header.Set("Accept", "text/html")
+	w := httptest.NewRecorder()
+	without.Handler().ServeHTTP(w, asked)
+	if err := without.Close(); err != nil || w.Code != http.StatusNotFound {
+		t.Fatalf("without a client: %d, %v", w.Code, err)
+	}
+
+	if o.Login, err = ReadLogin("the-client", "", ""); err != nil {
+		t.Fatal(err)
+	}
+	v, err := Open(t.Context(), dir, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := v.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	ctx, stop := context.WithCancel(t.Context())
+	ran := make(chan error, 1)
+	go func() { ran <- v.provider.Run(ctx) }()
+	defer func() { stop(); <-ran }()
+	if _, err := v.provider.Key(t.Context(), "1"); err != nil { // waits for the first answer
+		t.Fatal(err)
+	}
+	send := func(method, target string, cookies ...*http.Cookie) *http.Response {
+		r := httptest.NewRequest(method, "https://vault.example"+target, nil)
+		r.Header.Set("Sec-Fetch-Site", "same-origin")
+		for _, c := range cookies {
+			r.AddCookie(c)
+		}
+		w := httptest.NewRecorder()
+		v.Handler().ServeHTTP(w, r)
+		return w.Result()
+	}
+	going := send(http.MethodPost, "/signin")
+	to, err := url.Parse(going.Header.Get("Location"))
+	if err != nil || "http://"+to.Host+to.Path != provider.URL+"/authorize" || !strings.Contains(to.Query().Get("scope"), "wallet:read") {
+		t.Fatalf("led to %q, %v", to, err)
+	}
+	provider.grant = func(code, verifier string) string {
+		if code != "the-code" || len(verifier) < 43 {
+			t.Errorf("code %q, verifier %q", code, verifier)
+		}
+		return provider.signed(t, map[string]any{"role": domain.RoleCitizen, "ssin": "84022711082", "scope": strings.Join(edge.Scopes(domain.RoleCitizen), " ")})
+	}
+	back := send(http.MethodGet, "/signin/back?code=the-code&state="+to.Query().Get("state"), going.Cookies()...)
+	if back.StatusCode != http.StatusSeeOther || back.Header.Get("Location") != "/" {
+		t.Fatalf("back: %d", back.StatusCode)
+	}
+	if wallet := send(http.MethodGet, "/wallet", back.Cookies()...); wallet.StatusCode != http.StatusOK {
+		t.Errorf("the wallet: %d", wallet.StatusCode)
+	}
+	if at, err := v.provider.Login(); err != nil || at.EndSession != "" || at.Token != provider.URL+"/token" {
+		t.Errorf("%+v, %v", at, err) // a log-out over plain HTTP is none
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -204,6 +205,7 @@ func TestRecordOfProvidersIsProved(t *testing.T) {
 type testProvider struct {
 	*httptest.Server
 	signer jose.Signer
+	grant  func(code, verifier string) string // access token for a code; nil: nobody logs in here
 }
 
 func newTestProvider(t *testing.T) *testProvider {
@@ -220,7 +222,10 @@ func newTestProvider(t *testing.T) *testProvider {
 	p.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var said any = jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: public, KeyID: "1", Algorithm: string(jose.EdDSA), Use: "sig"}}}
 		if strings.HasSuffix(r.URL.Path, "openid-configuration") {
-			said = map[string]string{"issuer": p.URL, "jwks_uri": p.URL + "/keys"}
+			said = map[string]string{"issuer": p.URL, "jwks_uri": p.URL + "/keys", "authorization_endpoint": p.URL + "/authorize", "token_endpoint": p.URL + "/token", "end_session_endpoint": "http://unsafe.example/end"}
+		}
+		if r.URL.Path == "/token" {
+			said = map[string]string{"access_token": p.grant(r.PostFormValue("code"), r.PostFormValue("code_verifier")), "token_type": "Bearer"}
 		}
 		w.Header().Set("Content-Type", "application/json")
 		if err := json.NewEncoder(w).Encode(said); err != nil {
@@ -233,10 +238,15 @@ func newTestProvider(t *testing.T) *testProvider {
 
 // bearer returns a token of the provider in that role.
 func (p *testProvider) bearer(t *testing.T, role domain.Role) string {
+	return p.signed(t, map[string]any{"role": role, "scope": strings.Join(edge.Scopes(role), " ")})
+}
+
+// signed returns a token of the provider with claims beside those that every one has.
+func (p *testProvider) signed(t *testing.T, more map[string]any) string {
 	t.Helper()
-	claims, err := json.Marshal(map[string]any{
-		"iss": p.URL, "aud": "coffre", "sub": "someone", "exp": time.Now().Add(time.Minute).Unix(), "role": role, "scope": strings.Join(edge.Scopes(role), " "),
-	})
+	all := map[string]any{"iss": p.URL, "aud": "coffre", "sub": "someone", "exp": time.Now().Add(time.Minute).Unix()}
+	maps.Copy(all, more)
+	claims, err := json.Marshal(all)
 	if err != nil {
 		t.Fatal(err)
 	}

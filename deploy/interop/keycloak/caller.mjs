@@ -47,6 +47,33 @@ export async function form(url, fields, headers = {}) {
   return { status: response.status, headers: response.headers, body: await response.json() }
 }
 
+/** A browser without scripts: it keeps cookies of each host, and follows where it is led. */
+export function browser() {
+  const jars = new Map()
+  const jar = (url) => jars.get(new URL(url).host) ?? jars.set(new URL(url).host, new Map()).get(new URL(url).host)
+  /** Sends one request: a form where there are fields. */
+  async function send(url, fields) {
+    const response = await fetch(url, {
+      method: fields ? 'POST' : 'GET', redirect: 'manual', body: fields && new URLSearchParams(fields),
+      headers: { Cookie: [...jar(url)].map(([name, value]) => `${name}=${value}`).join('; ') },
+    })
+    for (const line of response.headers.getSetCookie()) {
+      const [pair, ...attributes] = line.split(/;\s*/)
+      const [name, value] = [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]
+      if (value === '' || attributes.some((a) => /^max-age=0$/i.test(a))) jar(url).delete(name)
+      else jar(url).set(name, value)
+    }
+    const body = await response.text()
+    const action = /<form[^>]+action="([^"]+)"/.exec(body)?.[1].replaceAll('&amp;', '&')
+    return { url, status: response.status, location: response.headers.get('Location'), body, action: action && new URL(action, url).href }
+  }
+  async function follow(answer) {
+    for (let steps = 0; answer.location && steps < 10; steps++) answer = await send(new URL(answer.location, answer.url).href)
+    return answer
+  }
+  return { send, follow, names: () => [...jars.values()].flatMap((one) => [...one.keys()]) }
+}
+
 /** The key pair of a caller, which makes proofs (RFC 9449). */
 export async function holder(alg) {
   const { publicKey, privateKey } = await generateKeyPair(alg)

@@ -6,7 +6,7 @@ import { createWriteStream } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
-import { call, checks, everybody, flanders, form, freePort, holder, homeAffairs, household, madeUpNumber, must, refused, refusals } from './caller.mjs'
+import { browser, call, checks, everybody, flanders, form, freePort, holder, homeAffairs, household, madeUpNumber, must, refused, refusals } from './caller.mjs'
 import { realm } from './realm.mjs'
 import { serve, until } from './vault.mjs'
 
@@ -18,7 +18,7 @@ const endpoint = `${issuer}/protocol/openid-connect/token`
 const ssin = madeUpNumber()
 
 await mkdir(join(keycloak, 'data', 'import'), { recursive: true })
-await writeFile(join(keycloak, 'data', 'import', 'coffre.json'), JSON.stringify(realm({ issuer: homeAffairs, consumer: flanders, citizen: ssin })))
+await writeFile(join(keycloak, 'data', 'import', 'coffre.json'), JSON.stringify(realm({ issuer: homeAffairs, consumer: flanders, citizen: ssin, pages: `http://127.0.0.1:${ownPort}` })))
 const output = join(keycloak, 'said')
 const child = spawn(join(keycloak, 'bin', 'kc.sh'), ['start-dev', '--import-realm', '--http-host', '127.0.0.1', '--http-port', String(port), '--http-management-port', String(management)], {
   detached: true, stdio: ['ignore', 'pipe', 'pipe'], env: { ...process.env, KC_BOOTSTRAP_ADMIN_USERNAME: 'admin', KC_BOOTSTRAP_ADMIN_PASSWORD: 'password of admin' },
@@ -64,11 +64,27 @@ async function vaultOf(issuer, ...more) {
 try {
   await until('Keycloak answers', () => fetch(`${issuer}/.well-known/openid-configuration`).then((r) => r.ok, () => false), (ok) => ok, 1800)
     .catch(async (e) => { throw new Error(await readFile(output, 'utf8'), { cause: e }) })
-  const vault = await vaultOf(issuer, '--listen', `127.0.0.1:${ownPort}`)
+  const secretFile = join(keycloak, 'secret-of-pages')
+  await writeFile(secretFile, 'secret of pages\n')
+  const vault = await vaultOf(issuer, '--listen', `127.0.0.1:${ownPort}`, '--pages-client', 'pages', '--pages-client-secret-file', secretFile, '--pages-scopes', 'openid')
 
   const tokens = { issuer: await ofClient('issuer'), consumer: await ofClient('consumer'), citizen: await ofPerson('marie'), officer: await ofPerson('officer') }
   must(header(tokens.issuer).alg === 'PS256' && header(tokens.issuer).typ === 'at+jwt', 'the realm signs access tokens by PS256', header(tokens.issuer))
   await everybody(vault, tokens, ssin)
+
+  // A person logs in to the pages at Keycloak, reads, and logs out of both.
+  const person = browser()
+  const login = async () => person.follow(await person.send(`${vault.url}/signin`, {}))
+  const asked = await login()
+  must(asked.url.startsWith(server) && asked.body.includes('name="password"'), 'Keycloak asks who they are', asked.url)
+  const wallet = await person.follow(await person.send(asked.action, { username: 'marie', password: 'password of marie' }))
+  must(wallet.url === `${vault.url}/wallet` && wallet.status === 200 && wallet.body.includes('class="list"'), 'they read their wallet', [wallet.url, wallet.status])
+  must(!wallet.body.includes(ssin) && person.names().includes('__Host-coffre-session') && !person.names().includes('__Host-coffre-login'), 'the cookie of the session is there alone', person.names())
+  const out = await person.follow(await person.send(`${vault.url}/signout`, { form: /name="form" value="([^"]+)"/.exec(wallet.body)[1] }))
+  must(out.url === `${vault.url}/signedout` && out.status === 200, 'they are logged out, and led back', [out.url, out.status])
+  must((await person.follow(await person.send(`${vault.url}/wallet`))).url === `${vault.url}/signin`, 'the session is over at the vault')
+  must((await login()).body.includes('name="password"'), 'and at Keycloak, which asks anew')
+  must((await person.follow(await person.send(`${vault.url}/signin/back?code=stolen&state=guessed`))).status === 400, 'nobody comes back who did not go')
 
   // What must not count, and what the log says of it.
   const plain = await ofClient('plain')

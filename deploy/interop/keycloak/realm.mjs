@@ -51,7 +51,7 @@ const person = (username, role, attributes = {}) => ({
 const attribute = (name) => ({ name, permissions: { view: ['admin'], edit: ['admin'] } })
 const profile = { attributes: ['username', 'email', 'firstName', 'lastName', 'ssin'].map(attribute) }
 
-/** @param {{ issuer: string, consumer: string, citizen: string }} numbers */
+/** @param {{ issuer: string, consumer: string, citizen: string, pages: string }} numbers and where browsers reach the vault */
 export const realm = (numbers) => ({
   realm: 'coffre',
   enabled: true,
@@ -68,6 +68,12 @@ export const realm = (numbers) => ({
     {
       clientId: 'people', secret: 'secret of people', enabled: true, publicClient: false, directAccessGrantsEnabled: true, standardFlowEnabled: false,
       attributes: { 'access.token.header.type.rfc9068': 'true' }, defaultClientScopes: ['coffre', ...scopes.people],
+    },
+    {
+      clientId: 'pages', secret: 'secret of pages', enabled: true, publicClient: false, standardFlowEnabled: true,
+      redirectUris: [`${numbers.pages}/signin/back`],
+      attributes: { 'access.token.header.type.rfc9068': 'true', 'pkce.code.challenge.method': 'S256', 'post.logout.redirect.uris': `${numbers.pages}/signedout` },
+      defaultClientScopes: ['coffre', ...scopes.people],
     },
   ],
   users: [

@@ -67,6 +67,7 @@ type ProviderKeys struct {
 
 	mu      sync.Mutex
 	keys    map[string]*Key // nil: none were ever told
+	login   Endpoints       // as told with keys
 	fetched time.Time       // when the fetch of keys began
 	tried   time.Time       // when the last fetch began
 	begun   int             // fetches
@@ -135,6 +136,29 @@ func CheckURL(raw string) error {
 	}
 	return nil
 }
+
+// Endpoints are where a provider logs people in and out (OpenID Connect Discovery 1.0, section 3;
+// RP-Initiated Logout 1.0). One that it does not name, or that is not safe, is "".
+type Endpoints struct {
+	Authorization string `json:"authorization_endpoint"`
+	Token         string `json:"token_endpoint"`
+	EndSession    string `json:"end_session_endpoint"`
+}
+
+// Login returns where the provider logs people in, as it told with its keys. The error is an
+// *[UnavailableError] while it has told none.
+func (d *ProviderKeys) Login() (Endpoints, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.keys == nil {
+		return Endpoints{}, d.unavailable()
+	}
+	return d.login, nil
+}
+
+// Client returns the client that asks the provider: its answers are bounded in time and bytes,
+// and redirects are not followed.
+func (d *ProviderKeys) Client() *http.Client { return d.client }
 
 // Run fetches the keys now, and anew until ctx ends.
 func (d *ProviderKeys) Run(ctx context.Context) error {
@@ -282,13 +306,14 @@ func (d *ProviderKeys) fly(ctx context.Context, flight chan struct{}, pause time
 	d.mu.Unlock()
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
-	keys, failure := d.fetch(ctx)
+	keys, login, failure := d.fetch(ctx)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.failure = failure; failure != nil {
 		d.fail(ctx)
 	} else {
 		d.succeed(ctx, keys)
+		d.login = login
 	}
 	d.ended, d.flight = d.begun, nil
 	close(flight)
@@ -362,29 +387,30 @@ func providerErrorf(kind, format string, args ...any) *providerError {
 const wellKnown = "/.well-known/openid-configuration"
 
 // fetch asks the provider for its metadata, and for the keys where these say.
-func (d *ProviderKeys) fetch(ctx context.Context) (map[string]*Key, *providerError) {
+func (d *ProviderKeys) fetch(ctx context.Context) (map[string]*Key, Endpoints, *providerError) {
 	at := strings.TrimSuffix(d.issuer, "/") + wellKnown
 	var metadata struct {
 		Issuer string `json:"issuer"`
 		Keys   string `json:"jwks_uri"`
+		Endpoints
 	}
 	if err := d.get(ctx, "the discovery document", at, &metadata); err != nil {
-		return nil, err
+		return nil, Endpoints{}, err
 	}
 	if metadata.Issuer != d.issuer {
-		return nil, providerErrorf("issuer", "the configured issuer is %q, and the provider's document at %s says %q: they have to be equal letter by letter, a slash at the end included", d.issuer, at, short(metadata.Issuer))
+		return nil, Endpoints{}, providerErrorf("issuer", "the configured issuer is %q, and the provider's document at %s says %q: they have to be equal letter by letter, a slash at the end included", d.issuer, at, short(metadata.Issuer))
 	}
 	if CheckURL(metadata.Keys) != nil {
-		return nil, providerErrorf("jwks_uri", "the document at %s names no jwks_uri that is https, or http on loopback", at)
+		return nil, Endpoints{}, providerErrorf("jwks_uri", "the document at %s names no jwks_uri that is https, or http on loopback", at)
 	}
 	var set struct {
 		Keys []jsontext.Value `json:"keys"`
 	}
 	if err := d.get(ctx, "the key set", metadata.Keys, &set); err != nil {
-		return nil, err
+		return nil, Endpoints{}, err
 	}
 	if set.Keys == nil || len(set.Keys) > maxKeys {
-		return nil, providerErrorf("keys", "the key set at %s is none, or has more than %d keys", metadata.Keys, maxKeys)
+		return nil, Endpoints{}, providerErrorf("keys", "the key set at %s is none, or has more than %d keys", metadata.Keys, maxKeys)
 	}
 	keys := make(map[string]*Key)
 	for _, raw := range set.Keys {
@@ -392,7 +418,12 @@ func (d *ProviderKeys) fetch(ctx context.Context) (map[string]*Key, *providerErr
 			keys[key.KeyID] = &Key{key}
 		}
 	}
-	return keys, nil
+	for _, one := range []*string{&metadata.Authorization, &metadata.Token, &metadata.EndSession} {
+		if CheckURL(*one) != nil {
+			*one = ""
+		}
+	}
+	return keys, metadata.Endpoints, nil
 }
 
 // short returns at most as much of a text as the log repeats.

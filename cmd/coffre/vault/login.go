@@ -1,0 +1,69 @@
+package vault
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"coffre/domain"
+	"coffre/handlers/edge"
+	"coffre/handlers/edge/token"
+	"coffre/handlers/pages"
+)
+
+// LoginConfig says as which client of the OpenID provider the pages log people in;
+// docs/identity.md explains it.
+type LoginConfig struct {
+	ClientID string
+	Secret   string // "": a public client
+	Scopes   []string
+}
+
+// ReadLogin reads as which client the pages log people in: its id, the file of its secret ("": it
+// has none) and the scopes it asks for ("": openid, and those that citizens have).
+func ReadLogin(id, secretFile, scopes string) (*LoginConfig, error) {
+	c := &LoginConfig{ClientID: id, Scopes: append([]string{"openid"}, edge.Scopes(domain.RoleCitizen)...)}
+	if scopes != "" {
+		c.Scopes = splitList(scopes)
+	}
+	if secretFile != "" {
+		text, err := readSmall(secretFile)
+		if err != nil {
+			return nil, fmt.Errorf("the secret of the pages' client: %w", err)
+		}
+		if c.Secret = strings.TrimSpace(string(text)); c.Secret == "" {
+			return nil, errors.New("the secret of the pages' client: the file is empty")
+		}
+	}
+	return c, nil
+}
+
+// devSession is for how long a token of somebody who signed in at the pages of a vault for
+// trying out counts: longer than any session.
+const devSession = 9 * time.Hour
+
+// makePages puts the pages before the API: where a client of the provider is configured, and in a
+// vault for trying out, where whoever signs in is believed.
+func (a *assembly) makePages(auth edge.Authenticator) error {
+	p := &pages.Pages{API: a.handler, Auth: auth, Sessions: a.sessions, Now: time.Now, Slog: a.o.Logger}
+	switch {
+	case a.o.Login != nil && a.provider != nil:
+		if a.o.Public == nil {
+			return errors.New("the pages need to know where browsers reach them: --public-url (COFFRE_PUBLIC_URL)")
+		}
+		p.Login = &pages.Login{Provider: a.provider, ClientID: a.o.Login.ClientID, Secret: a.o.Login.Secret, Scopes: a.o.Login.Scopes, Public: a.o.Public}
+	case a.o.Dev:
+		key, err := token.OpenDevKey(a.dir.File(DevKeyFile))
+		if err != nil {
+			return err
+		}
+		p.Mint = func(ssin domain.SSIN) (string, error) {
+			return key.Mint(token.Grant{Role: domain.RoleCitizen, SSIN: ssin, Subject: "page", Scopes: edge.Scopes(domain.RoleCitizen)}, time.Now(), devSession)
+		}
+	default:
+		return nil
+	}
+	a.handler = p.Handler()
+	return nil
+}
