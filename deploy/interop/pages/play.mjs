@@ -3,6 +3,7 @@
 // the pages' content security policy, in a copy of the browser that is asked nothing else.
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -25,6 +26,7 @@ const numbers = told.slice(told.lastIndexOf('/signin')).match(/\b\d{11}\b/g)
 assert.ok(numbers?.length >= 2, 'the demo tells numbers to sign in with')
 
 const server = spawn(process.env.COFFRE, ['serve', '--dev', '--data', data, '--listen', '127.0.0.1:0', '--ops-listen', ''], { stdio: ['ignore', 'pipe', 'pipe'] })
+process.once('exit', () => server.kill('SIGKILL'))
 const served = await new Promise((resolve, reject) => {
   let text = ''
   const read = (chunk) => {
@@ -52,7 +54,8 @@ async function visitor({ script = true, width = 360, scheme = 'light' } = {}) {
   await page.setJavaScriptEnabled(script)
   await page.setViewport({ width, height: 640, deviceScaleFactor: 1 })
   await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }])
-  page.on('request', (r) => assert.ok(r.url().startsWith(served + '/'), `a page asks ${r.url()}`))
+  // A date field's icon is the browser's own, and no host is asked for it.
+  page.on('request', (r) => assert.ok(r.url().startsWith(served + '/') || r.url().startsWith('data:'), `a page asks ${r.url()}`))
   page.on('pageerror', (e) => assert.fail(`a page has an error: ${e}`))
   return { context, page }
 }
@@ -181,6 +184,45 @@ for (const width of [360, 1280]) {
   for (const kept of before) await page.setCookie(kept)
   await page.goto(served + '/wallet')
   check(new URL(page.url()).pathname === '/signin', 'a cookie that was kept opens nothing')
+  await context.close()
+}
+
+// The way of a consent without JavaScript: asked by an administration, granted, used, stopped by
+// as many presses, refused from then on, and told in the list of who looked.
+{
+  const railways = '0203430576'
+  const bearer = (await run(process.env.COFFRE, ['token', '--data', data, '--role', 'consumer', '--org', railways])).stdout.trim()
+  const ask = async (method, path, body) => {
+    const answer = await fetch(served + '/vault/v1' + path, { method, body: body && JSON.stringify(body), headers: { Authorization: `Bearer ${bearer}`, 'Content-Type': 'application/json', ...(method === 'POST' && { 'Idempotency-Key': randomUUID() }) } })
+    return { status: answer.status, at: answer.headers.get('Coffre-Position'), body: await answer.json() }
+  }
+  const purpose = 'familyDiscount'
+  const asked = await ask('POST', '/consentRequests', { ssin: numbers[0], purpose, documentTypes: ['householdComposition'], fields: ['householdSize'], message: 'For <b>you</b>.' })
+  check(asked.status === 202, `asking for consent: ${asked.status}`)
+  const consentId = asked.body.consentId
+  const { context, page } = await visitor({ script: false })
+  const text = () => page.$eval('main', (e) => e.textContent)
+  const press = (selector) => Promise.all([page.waitForNavigation(), page.click(selector)])
+  await signIn(page, numbers[0])
+  await go(page, `/consents?lang=en&at=${encodeURIComponent(asked.at)}`)
+  await press(`a[href="/consents/${consentId}"]`)
+  check((await text()).includes('For <b>you</b>.'), 'the message of whoever asks is text')
+  const buttons = await page.$$eval('button[name=answer]', (all) => all.map((b) => { const { height } = b.getBoundingClientRect(); const style = getComputedStyle(b); return [height, style.color, style.backgroundColor, style.fontWeight].join() }))
+  check(buttons.length === 2 && buttons[0] === buttons[1], `yes and no look alike: ${buttons}`)
+  await press('button[value=yes]')
+  check((await text()).includes('granted'), 'the consent is granted')
+  const { body: { items: [{ documentId }] } } = await ask('GET', `/consents/${consentId}/documents`)
+  const read = await ask('POST', `/documents/${documentId}/access`, { purpose, consentId })
+  check(read.status === 200 && Object.keys(read.body.content).join() === 'householdSize', `they read the size alone: ${read.status}`)
+  await press('form[action$="/stop"] button')
+  check((await text()).includes('You stopped this consent.'), 'the consent is stopped')
+  const refused = await ask('POST', `/documents/${documentId}/access`, { purpose, consentId })
+  check(refused.status === 403 && refused.body.type.endsWith(':consentWithdrawn'), `they are refused: ${refused.status} ${refused.body.type}`)
+  await go(page, `/consents/${consentId}/looked?at=${encodeURIComponent(read.at)}`)
+  await press('a[href^="/dispute?"]')
+  await page.type('#text', 'I did not <i>know</i>.')
+  await press('main form button')
+  check(new URL(page.url()).pathname.startsWith('/petitions/') && (await text()).includes('I did not <i>know</i>.'), 'what looks wrong is disputed')
   await context.close()
 }
 
