@@ -140,6 +140,8 @@ func (t *task) begin(ctx context.Context) (b *build, err error) {
 	b.from = b.g.at
 	if b.from.Next > 0 {
 		t.log.Info("going on with an interrupted build", "leaf", b.from.Next-1)
+	} else {
+		t.log.Info("building from the first event")
 	}
 	t.update(func() { t.built = &progress{from: b.from.Next, next: b.from.Next, since: time.Now()} })
 	return b, nil
