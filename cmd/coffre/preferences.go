@@ -86,10 +86,15 @@ message for a day. What no flag names stays as it was chosen before.`,
   coffre preferences set --data data --ssin-file ssin.txt --accesses eboxEach --expiries none`,
 		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := oneOf("language", language, languages...); err != nil {
-				return err
+			if language != "" {
+				if err := oneOf("language", language, languages...); err != nil {
+					return err
+				}
 			}
 			for flag, way := range map[string]string{"documents": documents, "expiries": expiries, "accesses": accesses, "consents": consents} {
+				if way == "" {
+					continue // as before
+				}
 				if err := oneOf(flag, way, ways()...); err != nil {
 					return err
 				}
