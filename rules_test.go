@@ -46,6 +46,7 @@ var rules = []struct{ id, says string }{
 	{"A-8", "An access is not replayable by its key alone: again only while lawful, within five minutes, for the version first authorised, and as one attempt more."},
 	{"A-9", "Without a basis the same work is done and the same time passes whoever is named, known to the vault or not."},
 	{"A-10", "What tells a consumer presence, state or absence and nothing else is on record as what was told, once per query and before it is told."},
+	{"A-13", "A message to a citizen is on record before it leaves, under a purpose, a legal basis and a deliberation, with the organisation that carries it, which learns the citizen's number and what the message says; it goes to living citizens alone, and says nothing of what a restriction covers."},
 	{"A-11", "That an organisation or an officer finds a citizen by number is on record before it is told, for the citizen to see: each look-up that names a case, the others once per purpose and day."},
 	{"A-12", "An organisation hears of changes: an issuer of its documents, a consumer of what it read while a basis under which it read stands, both of consents and petitions that name them. Of whom an erasure has begun nobody but issuers hears, and a restriction of processing silences what it covers."},
 	{"M-1.1", "A mandate is granted, and accepted before it holds."},
@@ -110,7 +111,7 @@ var rules = []struct{ id, says string }{
 
 // beyond are the rules that no pure decision can keep alone: they hold only if
 // what runs the decisions does its part, so they need a test outside the domain too.
-var beyond = []string{"D-3", "D-4", "D-5", "C-4", "C-5", "C-6", "A-1", "A-2", "A-3", "A-6", "A-7", "A-8", "A-9", "A-10", "A-11", "A-12", "M-1.5", "M-1.8", "M-1.9", "M-1.10", "M-1.11", "M-1.12", "E-1", "E-3", "E-4", "P-5", "P-6", "P-7", "Q-2", "Q-6", "H-4", "H-5", "H-6", "I-1", "I-4"}
+var beyond = []string{"D-3", "D-4", "D-5", "C-4", "C-5", "C-6", "A-1", "A-2", "A-3", "A-6", "A-7", "A-8", "A-9", "A-10", "A-11", "A-12", "A-13", "M-1.5", "M-1.8", "M-1.9", "M-1.10", "M-1.11", "M-1.12", "E-1", "E-3", "E-4", "P-5", "P-6", "P-7", "Q-2", "Q-6", "H-4", "H-5", "H-6", "I-1", "I-4"}
 
 var ruleID = regexp.MustCompile(`\b([A-Z])-([0-9]+(?:\.[0-9]+)?)( to ([A-Z])-([0-9]+(?:\.[0-9]+)?))?\b`)
 

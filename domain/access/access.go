@@ -17,6 +17,8 @@
 //     authorised, as one attempt more; otherwise it is used up
 //   - A-10 what tells presence, state or absence and nothing else is on record as what
 //     was told, once per query and before it is told
+//   - A-13 a message to a citizen is on record before it leaves, with the organisation that
+//     carries it; it goes to living citizens, and says nothing of what is restricted
 //   - A-11 that somebody finds a citizen by number is on record before it is told, for the
 //     citizen to see; without a case once per organisation, purpose and day
 //

@@ -56,6 +56,8 @@ var (
 	back    = AuthorizeReadBack{Access: first, Kind: OpenedReadBack, Document: held, By: issuer, At: noon}
 	wasBack = Authorized{Access: first, Citizen: ana, Kind: OpenedReadBack, Role: domain.RoleIssuer, Consumer: source, Document: card, Version: 2, Type: "isiPlusCard", Attempt: 1, At: noon}
 	report  = AuthorizeReport{Access: first, Citizen: ana, Kind: OpenedSubjectAccessReport, LegalBasis: "06.1c", Standing: citizen.Living, By: self, At: noon}
+	sending = AuthorizeDelivery{Access: first, Citizen: ana, Carrier: source, Document: &card, Type: "isiPlusCard", Purpose: "notification", LegalBasis: "06.1e", Deliberation: "21/009", Standing: citizen.Living, By: domain.Actor{Role: domain.RoleSystem}, At: noon}
+	wasSent = Authorized{Access: first, Citizen: ana, Kind: OpenedDelivery, Role: domain.RoleSystem, Consumer: source, Document: card, Type: "isiPlusCard", Purpose: "notification", LegalBasis: "06.1e", Deliberation: "21/009", Attempt: 1, At: noon}
 	agreed  = domain.ConsentID{UUID: uuid.UUID{11}}
 	telling = RecordTold{Access: first, Citizen: ana, Purpose: "benefit", Procedure: "vote", LegalBasis: "06.1e", Deliberation: "21/008", Answers: []Answer{{"isiPlusCard", Revoked, card, 2}, {"diploma", NotHeld, domain.DocumentID{}, 0}}, By: consumer, At: noon}
 	wasTold = Told{Access: first, Citizen: ana, Consumer: org, Purpose: "benefit", Procedure: "vote", LegalBasis: "06.1e", Deliberation: "21/008", Answers: telling.Answers, At: noon}
@@ -140,6 +142,19 @@ func TestRules(t *testing.T) {
 		{Name: "A-10 absence of a document", When: with(telling, func(c *RecordTold) { c.Answers = []Answer{{"isiPlusCard", NotHeld, card, 2}} }), Err: ErrQuestion},
 		{Name: "A-10 a version of no document", When: with(telling, func(c *RecordTold) { c.Answers = []Answer{{"isiPlusCard", NotHeld, domain.DocumentID{}, 2}} }), Err: ErrQuestion},
 
+		{Name: "A-13 a message is on record", When: sending, Then: []Event{wasSent}},
+		{Name: "A-13 about no document", When: with(sending, func(c *AuthorizeDelivery) { c.Document, c.Type = nil, "" }),
+			Then: []Event{with(wasSent, func(e *Authorized) { e.Document, e.Type = domain.DocumentID{}, "" })}},
+		{Name: "A-13 a restriction of another document", When: with(sending, func(c *AuthorizeDelivery) {
+			c.Restrictions = citizen.Restrictions{{Document: domain.DocumentID{UUID: uuid.UUID{7}}}}
+		}), Then: []Event{wasSent}},
+		{Name: "A-13 P-5 nothing is said of what is restricted", When: with(sending, func(c *AuthorizeDelivery) { c.Restrictions = citizen.Restrictions{{Document: card}} }), Err: ErrRestricted},
+		{Name: "A-13 P-5 nor anything where everything is", When: with(sending, func(c *AuthorizeDelivery) { c.Document, c.Restrictions = nil, citizen.Restrictions{{}} }), Err: ErrRestricted},
+		{Name: "A-13 not to the dead", When: with(sending, func(c *AuthorizeDelivery) { c.Standing = citizen.Dead }), Err: ErrNotWrittenTo},
+		{Name: "A-13 E-4 not to the erased", When: with(sending, func(c *AuthorizeDelivery) { c.Standing = citizen.Erasing }), Err: ErrDocumentGone},
+		{Name: "A-13 not to somebody who is not known", When: with(sending, func(c *AuthorizeDelivery) { c.Standing = "" }), Err: ErrNotWrittenTo},
+		{Name: "A-13 without a deliberation", When: with(sending, func(c *AuthorizeDelivery) { c.Deliberation = "" }), Err: ErrNoBasis},
+		{Name: "A-13 by nobody but the vault", When: with(sending, func(c *AuthorizeDelivery) { c.By = consumer }), Err: ErrNoBasis},
 		{Name: "A-11 who finds a citizen is on record", When: naming, Then: []Event{named}},
 		{Name: "A-11 without a word about why, too", When: with(naming, func(c *RecordNamed) { c.Purpose, c.Procedure, c.By = "", "", issuer }),
 			Then: []Event{with(named, func(e *Named) {
