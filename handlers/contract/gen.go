@@ -661,6 +661,7 @@ const (
 	HoldingKindConsents        HoldingKind = "consents"
 	HoldingKindDocumentFiles   HoldingKind = "documentFiles"
 	HoldingKindDocuments       HoldingKind = "documents"
+	HoldingKindEboxMessages    HoldingKind = "eboxMessages"
 	HoldingKindErasedNumbers   HoldingKind = "erasedNumbers"
 	HoldingKindExports         HoldingKind = "exports"
 	HoldingKindInvestigations  HoldingKind = "investigations"
@@ -695,6 +696,8 @@ func (e HoldingKind) Valid() bool {
 	case HoldingKindDocumentFiles:
 		return true
 	case HoldingKindDocuments:
+		return true
+	case HoldingKindEboxMessages:
 		return true
 	case HoldingKindErasedNumbers:
 		return true
