@@ -33,6 +33,8 @@ type serveOptions struct {
 	WebhookURL        string // "": none
 	WebhookSecretFile string
 
+	EboxConfig string // file; "": nobody is written to
+
 	Kurrent kurrentFlags
 
 	Blobs       *vault.BlobsConfig      // from the environment; nil: files lie in a folder
@@ -151,6 +153,7 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
 	f.String("pages-scopes", "", "`scopes` that the pages ask the provider for, with commas between (default: openid and those of citizens)")
 	f.StringVar(&o.WebhookURL, "webhook-url", "", "`URL` that is told of changes, signed as Standard Webhooks say")
 	f.StringVar(&o.WebhookSecretFile, "webhook-secret-file", "", "`file` with the webhook's secret, whsec_..., or with two while one replaces the other (coffre webhooks rotate)")
+	f.StringVar(&o.EboxConfig, "ebox-config", "", "`file` that says how citizens are written to in My eBox (docs/ebox.md); the client's secret lies in a file that it names")
 	f.StringVar(&at.Log, "store", "", "`address` of the events: sqlite:DIR, postgres://... or esdb://... without a password (default: the data directory)")
 	f.StringVar(&at.ReadModels, "readmodels", "", "`address` of the read models (default: where the events are, or the data directory)")
 	f.StringVar(&at.Keys, "keys", "", "`address` of the key ring and what goes with it (default: where the read models are)")
@@ -169,6 +172,7 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
 	_ = cmd.MarkFlagDirname("registry")
 	_ = cmd.MarkFlagDirname("belgif")
 	_ = cmd.MarkFlagFilename("webhook-secret-file")
+	_ = cmd.MarkFlagFilename("ebox-config")
 	_ = cmd.MarkFlagFilename("oidc-ca-file")
 	_ = cmd.MarkFlagFilename("pages-client-secret-file")
 	_ = cmd.MarkFlagFilename("witness-policy")

@@ -235,6 +235,10 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.post(t, operator, "/reactors/ends/pause", `{"reason":"maintenance"}`, nil)
 	r.post(t, operator, "/reactors/ends/resume", `{"reason":"maintenance"}`, nil)
 	r.Core.Reactors = onePoison{r.Core.Reactors} // real ones set nothing aside here
+	r.Core.Ebox = oneLetter{}
+	r.get(t, operator, "/eboxMessages")
+	r.get(t, operator, "/eboxMessages?state=failed")
+	r.post(t, operator, "/eboxMessages/retry", `{"reason":"repaired"}`, nil)
 	r.get(t, operator, "/poisonedEvents")
 	r.post(t, operator, "/poisonedEvents/retry", `{"reactor":"ends","leaf":7,"reason":"repaired"}`, nil)
 	r.post(t, operator, "/poisonedEvents/drop", `{"reactor":"ends","leaf":7,"reason":"obsolete"}`, nil)
@@ -398,6 +402,15 @@ func (p onePoison) Poison(ctx context.Context, _ string, _ int64) (api.Poison, e
 
 func (onePoison) Retry(context.Context, string, int64) error { return nil }
 func (onePoison) Drop(context.Context, string, int64) error  { return nil }
+
+// oneLetter is a desk of My eBox with one message, which failed.
+type oneLetter struct{}
+
+func (oneLetter) Messages(context.Context, contract.EboxMessageState, int) ([]api.EboxMessage, error) {
+	return []api.EboxMessage{{ID: uuid.UUID{1}, Topic: "documents", State: contract.EboxMessageStateFailed, Attempts: 3, Reason: "status500", Made: time.Now().UTC(), Changed: time.Now().UTC()}}, nil
+}
+
+func (oneLetter) Retry(context.Context, *uuid.UUID) (int64, error) { return 1, nil }
 
 // subscribe has an organisation be told by webhook, and does whatever can be done with that.
 func (r *rig) subscribe(t *testing.T) {

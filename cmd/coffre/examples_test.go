@@ -134,6 +134,7 @@ func TestF20EveryExampleRunsAgainstTheSampleRegistry(t *testing.T) {
 	run("resumeReactor", operator, "resourceNotFound")
 	run("retryPoison", operator, "resourceNotFound") // nothing was set aside
 	run("dropPoison", operator, "resourceNotFound")
+	run("retryEboxMessages", operator, "resourceNotFound")       // nobody is written to
 	run("createWebhookSubscription", issuer, "webhookHandshake") // nobody listens there
 	for operation := range untold {
 		t.Errorf("the example of %s was not sent", operation)

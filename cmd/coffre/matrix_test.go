@@ -219,6 +219,8 @@ var accessMatrix = map[string][]cell{
 	"pauseReactor":            {{body: `{"reason":"maintenance"}`, refusal: "resourceNotFound"}},
 	"resumeReactor":           {{body: `{"reason":"maintenance"}`, refusal: "resourceNotFound"}},
 	"listPoison":              {{may: by(200, anOperator)}},
+	"listEboxMessages":        {{may: by(200, anOperator)}},
+	"retryEboxMessages":       {{body: `{"reason":"repaired"}`, refusal: "resourceNotFound"}},
 	"retryPoison":             {{body: `{"reactor":"ends","leaf":4711,"reason":"repaired"}`, refusal: "resourceNotFound"}},
 	"dropPoison":              {{body: `{"reactor":"ends","leaf":4711,"reason":"repaired"}`, refusal: "resourceNotFound"}},
 	"enableWebhook":           {{refusal: "resourceNotFound"}},

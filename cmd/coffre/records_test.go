@@ -186,6 +186,8 @@ var recordedOperations = map[string]left{
 	"listWebhooks":            none(tellsNobody),
 	"listReactors":            none(tellsNobody),
 	"listPoison":              none(tellsNobody),
+	"listEboxMessages":        none(tellsNobody),
+	"retryEboxMessages":       events("audit.operated"),
 	"pauseReactor":            events("audit.operated"),
 	"resumeReactor":           events("audit.operated"),
 	"retryPoison":             events("audit.operated"),

@@ -76,6 +76,12 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 			return err
 		}
 	}
+	if o.EboxConfig != "" {
+		if vo.Ebox, err = vault.ReadEboxConfig(o.EboxConfig); err != nil {
+			return err
+		}
+		vo.Ebox.Dev = o.Dev
+	}
 	ports := newPorts(logger)
 	defer ports.close()
 	vo.Opening = &vault.Opening{}

@@ -29,6 +29,7 @@ import (
 var namesNobody = map[string]string{
 	"attachments":           "files that the issuer uploaded itself",
 	"accessId":              "a filter on the caller's own log",
+	"messageId":             "a message in My eBox, which operators see without whom it goes to",
 	"eventId":               "an event that the caller's own webhook was told",
 	"webhookSubscriptionId": "a webhook of the caller's own organisation; TestOrganisationsSeeToTheirWebhooks names another's",
 	"renews":                "a consent of the person whom the same request names; TestRenewingAConsent names another's and none",

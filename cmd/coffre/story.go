@@ -287,7 +287,7 @@ var deeds = map[string]string{
 	"getExportContent": "download export", "getErasure": "look at erasure", "getErasureCertificate": "read the certificate of erasure", "listDueErasures": "list what is due for erasure", "listHolds": "list legal holds", "listAllRestrictions": "list restrictions", "listReleases": "list releases", "listSuppressions": "list what is remembered of erased persons", "listAttachments": "list files that no document names",
 	"restore": "make the vault of a backup", "keysRestore": "bring rows of the key database back from a backup", "storeCopy": "copy the vault, keys and all",
 	"enableWebhook": "enable webhook", "replayWebhook": "send again what failed, of webhook", "rotateWebhook": "replace the secret of webhook",
-	"pauseReactor": "pause reactor", "resumeReactor": "resume reactor", "retryPoison": "try again the event that was set aside at", "dropPoison": "give up the event that was set aside at",
+	"pauseReactor": "pause reactor", "resumeReactor": "resume reactor", "retryPoison": "try again the event that was set aside at", "dropPoison": "give up the event that was set aside at", "retryEboxMessages": "send again, to My eBox, message",
 	"createWebhookSubscription": "have itself told by webhook", "enableWebhookSubscription": "enable webhook", "replayWebhookSubscription": "have sent again, by webhook",
 	"rotateWebhookSubscription": "replace the key of webhook", "removeWebhookSubscription": "remove webhook", "webhookGone": "end, as its receiver answered 410, webhook",
 	"listSignals": "hear what changed", "listPetitions": "list petitions", "getPetition": "look at petition",

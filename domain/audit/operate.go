@@ -30,6 +30,7 @@ const (
 	ResumeReactor         Act = "resumeReactor"
 	RetryPoison           Act = "retryPoison"
 	DropPoison            Act = "dropPoison"
+	RetryEbox             Act = "retryEboxMessages"
 	CreateSubscription    Act = "createWebhookSubscription"
 	EnableSubscription    Act = "enableWebhookSubscription"
 	ReplaySubscription    Act = "replayWebhookSubscription"
@@ -67,7 +68,7 @@ const (
 // Acts lists every act there is.
 var Acts = []Act{
 	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit, RotateRequests,
-	EnableWebhook, ReplayWebhook, RotateWebhook, PauseReactor, ResumeReactor, RetryPoison, DropPoison, CreateSubscription, EnableSubscription, ReplaySubscription, RotateSubscription, RemoveSubscription, EndSubscription, RestoreBackup, RestoreKeyRows, CopyStore,
+	EnableWebhook, ReplayWebhook, RotateWebhook, PauseReactor, ResumeReactor, RetryPoison, DropPoison, RetryEbox, CreateSubscription, EnableSubscription, ReplaySubscription, RotateSubscription, RemoveSubscription, EndSubscription, RestoreBackup, RestoreKeyRows, CopyStore,
 	LookUpCitizen, ReadConsent, ReadConsentHistory, ListConsentDisclosures, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction, ListCorrections,
 	ListHolds, ListAllRestrictions, ListReleases, ListSuppressions, ListAttachments, ListPetitions, ReadPetition, ListSignals, ListInvestigations,
 }

@@ -47,6 +47,8 @@ func TestActsAreOnRecord(t *testing.T) {
 	backups := &madeBackups{}
 	hooks, desk := &oneWebhook{}, &oneReactor{}
 	tv.restart(func(s *settings) { s.Backups, s.Webhooks, s.Reactors = backups, hooks, desk })
+	letters := &oneLetter{}
+	tv.Ebox = letters
 	tv.Subscriptions = &oneSubscription{all: []Subscription{{ID: hookID, Role: domain.RoleIssuer, Organisation: homeAffairs}}}
 	ofAna := tv.household(t, 1)
 	ana := tv.person(t, 1)
@@ -109,6 +111,9 @@ func TestActsAreOnRecord(t *testing.T) {
 		}},
 		{operator, audit.Operated{Act: audit.DropPoison, On: "ends/7", Reason: "obsolete"}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
 			return tv.DropPoison(ctx, contract.DropPoisonRequestObject{Params: contract.DropPoisonParams{IdempotencyKey: key}, Body: &contract.PoisonAct{Reactor: "ends", Leaf: 7, Reason: "obsolete"}})
+		}},
+		{operator, audit.Operated{Act: audit.RetryEbox, On: letterID.String(), Reason: "repaired"}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			return tv.RetryEboxMessages(ctx, contract.RetryEboxMessagesRequestObject{Params: contract.RetryEboxMessagesParams{IdempotencyKey: key}, Body: &contract.EboxRetry{MessageID: &letterID, Reason: "repaired"}})
 		}},
 		{operator, audit.Operated{Act: audit.RotateWebhook, On: hookID.String()}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
 			return tv.RotateWebhook(ctx, contract.RotateWebhookRequestObject{WebhookID: hookID, Params: contract.RotateWebhookParams{IdempotencyKey: key}})
@@ -227,7 +232,7 @@ func TestActsAreOnRecord(t *testing.T) {
 				}
 				return found
 			}
-			before, state, acted := len(of()), tv.keys(t), len(hooks.acts)+len(desk.acts)
+			before, state, acted := len(of()), tv.keys(t), len(hooks.acts)+len(desk.acts)+letters.retried
 			tv.Store.SetRule(func(c faulty.Call) faulty.Fault {
 				if c.Method == faulty.Append {
 					return faulty.Fault{Before: eventstore.ErrUnavailable}
@@ -238,7 +243,7 @@ func TestActsAreOnRecord(t *testing.T) {
 				t.Errorf("without a record: %v, %v", answer, err)
 			}
 			tv.Store.SetRule(nil)
-			if got := tv.keys(t); len(got.KeyEncryptionKeys) != len(state.KeyEncryptionKeys) || got.Pepper.Version != state.Pepper.Version || got.Pepper.Phase != state.Pepper.Phase || got.LastBackup != state.LastBackup || backups.begun != backups.closed || len(hooks.acts)+len(desk.acts) != acted {
+			if got := tv.keys(t); len(got.KeyEncryptionKeys) != len(state.KeyEncryptionKeys) || got.Pepper.Version != state.Pepper.Version || got.Pepper.Phase != state.Pepper.Phase || got.LastBackup != state.LastBackup || backups.begun != backups.closed || len(hooks.acts)+len(desk.acts)+letters.retried != acted {
 				t.Errorf("it happened without a record: %+v", got)
 			}
 			if len(of()) != before {

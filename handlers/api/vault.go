@@ -26,6 +26,7 @@ type Vault struct {
 	Webhooks      Webhooks      // nil: this process knows of none
 	Reactors      Reactors      // nil: likewise
 	Subscriptions Subscriptions // nil: organisations have none here
+	Ebox          EboxDesk      // nil: citizens are not written to in My eBox
 	// Witnesses have the cosignatures of checkpoints; nil: none are served.
 	Witnesses *transparency.Witnesses
 	// Review is how long an erasure is remembered before it is due for a review.

@@ -68,6 +68,7 @@ var absences = map[string]string{
 	"WebhookSubscribe.signature": theDefault, "WebhookSubscribe.types": allowsMore, "WebhookSubscribe.documentTypes": allowsMore, "WebhookSubscribe.sources": allowsMore, "WebhookSubscribe.citizenRef": allowsMore,
 	"WebhookSubscriptionReplay.eventId": allowsMore, "WebhookSubscriptionReplay.from": allowsMore, "WebhookSubscriptionReplay.until": allowsMore, "WebhookSubscriptionReplay.after": allowsMore,
 	"WebhookSubscriptionRotate.finish": saysLess,
+	"EboxRetry.messageId":              allowsMore,
 
 	"WebhookReplay.eventId":       allowsMore,
 	"SubjectAccessRequest.format": theDefault, "SubjectAccessRequest.lang": theDefault,

@@ -200,6 +200,7 @@ var boundedArrays = map[string]string{
 	"listWebhooks":          "at most one",
 	"listReactors":          "the reactors of the program, and of former ones",
 	"listPoison":            "the two hundred that were set aside first",
+	"listEboxMessages":      "the two hundred that were made first",
 	"enableWebhook":         "two secrets while they rotate",
 
 	"listWebhookSubscriptions":  "at most twenty of an organisation",

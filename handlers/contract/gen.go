@@ -369,6 +369,39 @@ func (e DocumentState) Valid() bool {
 	}
 }
 
+// Defines values for EboxMessageState.
+const (
+	EboxMessageStateFailed        EboxMessageState = "failed"
+	EboxMessageStateGathering     EboxMessageState = "gathering"
+	EboxMessageStateNoDigitalUser EboxMessageState = "noDigitalUser"
+	EboxMessageStatePending       EboxMessageState = "pending"
+	EboxMessageStatePublished     EboxMessageState = "published"
+	EboxMessageStateUnwanted      EboxMessageState = "unwanted"
+	EboxMessageStateWithheld      EboxMessageState = "withheld"
+)
+
+// Valid indicates whether the value is a known member of the EboxMessageState enum.
+func (e EboxMessageState) Valid() bool {
+	switch e {
+	case EboxMessageStateFailed:
+		return true
+	case EboxMessageStateGathering:
+		return true
+	case EboxMessageStateNoDigitalUser:
+		return true
+	case EboxMessageStatePending:
+		return true
+	case EboxMessageStatePublished:
+		return true
+	case EboxMessageStateUnwanted:
+		return true
+	case EboxMessageStateWithheld:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ErasureScope.
 const (
 	ErasureScopeCitizen  ErasureScope = "citizen"
@@ -2993,6 +3026,71 @@ type DutyToKeep struct {
 
 	// Rule Example: issuedInError
 	Rule ReasonCode `json:"rule"`
+}
+
+// EboxMessage defines model for EboxMessage.
+type EboxMessage struct {
+	Attempts  int       `json:"attempts"`
+	ChangedAt time.Time `json:"changedAt"`
+	CreatedAt time.Time `json:"createdAt"`
+
+	// Daily one for a day
+	Daily bool `json:"daily"`
+
+	// ExpiresAt when My eBox removes it
+	ExpiresAt time.Time `json:"expiresAt,omitempty,omitzero"`
+
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href Href `json:"href"`
+
+	// MessageID the key under which it is published, and the id of its access
+	MessageID uuid.UUID `json:"messageId"`
+
+	// NextAt the next try, or when its day is over
+	NextAt time.Time `json:"nextAt,omitempty,omitzero"`
+
+	// ReadAt when it was read, as far as My eBox told
+	ReadAt time.Time `json:"readAt,omitempty,omitzero"`
+
+	// Reason why the last try failed: a class
+	Reason string `json:"reason,omitempty,omitzero"`
+
+	// RemindedAt when My eBox reminded of it
+	RemindedAt time.Time        `json:"remindedAt,omitempty,omitzero"`
+	State      EboxMessageState `json:"state"`
+
+	// Topic what it is about: documents, expiries, accesses or consents
+	Topic string `json:"topic"`
+}
+
+// EboxMessageState defines model for EboxMessageState.
+type EboxMessageState string
+
+// EboxMessages defines model for EboxMessages.
+type EboxMessages struct {
+	Items []EboxMessage `json:"items"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
+// EboxRetried defines model for EboxRetried.
+type EboxRetried struct {
+	// Messages how many are tried again
+	Messages int64 `json:"messages"`
+}
+
+// EboxRetry Example: {"reason":"repaired"}
+type EboxRetry struct {
+	// MessageID the one; absent for all that failed
+	MessageID *uuid.UUID `json:"messageId,omitempty"`
+
+	// Reason Example: issuedInError
+	Reason ReasonCode `json:"reason"`
 }
 
 // EnterpriseNumber number in the Crossroads Bank for Enterprises
@@ -6374,6 +6472,18 @@ type ListDueErasuresParams struct {
 	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
 }
 
+// ListEboxMessagesParams defines parameters for ListEboxMessages.
+type ListEboxMessagesParams struct {
+	// State only these; those that failed unless said
+	State EboxMessageState `form:"state,omitempty" json:"state,omitempty,omitzero"`
+}
+
+// RetryEboxMessagesParams defines parameters for RetryEboxMessages.
+type RetryEboxMessagesParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // ListErasuresParams defines parameters for ListErasures.
 type ListErasuresParams struct {
 	// State only these states
@@ -6958,6 +7068,9 @@ type SuspendDocumentJSONRequestBody = DocumentSuspension
 // UpdateDocumentJSONRequestBody defines body for UpdateDocument for application/json ContentType.
 type UpdateDocumentJSONRequestBody = DocumentUpdate
 
+// RetryEboxMessagesJSONRequestBody defines body for RetryEboxMessages for application/json ContentType.
+type RetryEboxMessagesJSONRequestBody = EboxRetry
+
 // RequestErasureJSONRequestBody defines body for RequestErasure for application/json ContentType.
 type RequestErasureJSONRequestBody = ErasureRequest
 
@@ -7188,6 +7301,12 @@ type ServerInterface interface {
 	// ListDueErasures Documents that retention no longer asks to keep
 	// (GET /dueErasures)
 	ListDueErasures(w http.ResponseWriter, r *http.Request, params ListDueErasuresParams)
+	// ListEboxMessages Messages to citizens in My eBox, and how far they are
+	// (GET /eboxMessages)
+	ListEboxMessages(w http.ResponseWriter, r *http.Request, params ListEboxMessagesParams)
+	// RetryEboxMessages Have messages in My eBox tried again
+	// (POST /eboxMessages/retry)
+	RetryEboxMessages(w http.ResponseWriter, r *http.Request, params RetryEboxMessagesParams)
 	// ListErasures Requests to be forgotten, oldest first
 	// (GET /erasures)
 	ListErasures(w http.ResponseWriter, r *http.Request, params ListErasuresParams)
@@ -10963,6 +11082,84 @@ func (siw *ServerInterfaceWrapper) ListDueErasures(w http.ResponseWriter, r *htt
 	handler.ServeHTTP(w, r)
 }
 
+// ListEboxMessages operation middleware
+func (siw *ServerInterfaceWrapper) ListEboxMessages(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ListEboxMessagesParams
+
+	// ------------- Optional query parameter "state" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "state"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "state", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListEboxMessages(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// RetryEboxMessages operation middleware
+func (siw *ServerInterfaceWrapper) RetryEboxMessages(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params RetryEboxMessagesParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.RetryEboxMessages(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListErasures operation middleware
 func (siw *ServerInterfaceWrapper) ListErasures(w http.ResponseWriter, r *http.Request) {
 
@@ -14642,6 +14839,8 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/documents/{documentId}/versions", wrapper.GetDocumentVersions)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/documents/query", wrapper.QueryDocuments)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/dueErasures", wrapper.ListDueErasures)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/eboxMessages", wrapper.ListEboxMessages)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/eboxMessages/retry", wrapper.RetryEboxMessages)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/erasures", wrapper.ListErasures)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/erasures", wrapper.RequestErasure)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/erasures/{erasureId}", wrapper.GetErasure)
@@ -17622,6 +17821,85 @@ type ListDueErasuresdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response ListDueErasuresdefaultApplicationProblemPlusJSONResponse) VisitListDueErasuresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListEboxMessagesRequestObject struct {
+	Params ListEboxMessagesParams
+}
+
+type ListEboxMessagesResponseObject interface {
+	VisitListEboxMessagesResponse(w http.ResponseWriter) error
+}
+
+type ListEboxMessages200JSONResponse EboxMessages
+
+func (response ListEboxMessages200JSONResponse) VisitListEboxMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListEboxMessagesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListEboxMessagesdefaultApplicationProblemPlusJSONResponse) VisitListEboxMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryEboxMessagesRequestObject struct {
+	Params RetryEboxMessagesParams
+	Body   *RetryEboxMessagesJSONRequestBody
+}
+
+type RetryEboxMessagesResponseObject interface {
+	VisitRetryEboxMessagesResponse(w http.ResponseWriter) error
+}
+
+type RetryEboxMessages200JSONResponse EboxRetried
+
+func (response RetryEboxMessages200JSONResponse) VisitRetryEboxMessagesResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type RetryEboxMessagesdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response RetryEboxMessagesdefaultApplicationProblemPlusJSONResponse) VisitRetryEboxMessagesResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -20998,6 +21276,12 @@ type StrictServerInterface interface {
 	// ListDueErasures Documents that retention no longer asks to keep
 	// (GET /dueErasures)
 	ListDueErasures(ctx context.Context, request ListDueErasuresRequestObject) (ListDueErasuresResponseObject, error)
+	// ListEboxMessages Messages to citizens in My eBox, and how far they are
+	// (GET /eboxMessages)
+	ListEboxMessages(ctx context.Context, request ListEboxMessagesRequestObject) (ListEboxMessagesResponseObject, error)
+	// RetryEboxMessages Have messages in My eBox tried again
+	// (POST /eboxMessages/retry)
+	RetryEboxMessages(ctx context.Context, request RetryEboxMessagesRequestObject) (RetryEboxMessagesResponseObject, error)
 	// ListErasures Requests to be forgotten, oldest first
 	// (GET /erasures)
 	ListErasures(ctx context.Context, request ListErasuresRequestObject) (ListErasuresResponseObject, error)
@@ -22937,6 +23221,65 @@ func (sh *strictHandler) ListDueErasures(w http.ResponseWriter, r *http.Request,
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListDueErasuresResponseObject); ok {
 		if err := validResponse.VisitListDueErasuresResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListEboxMessages operation middleware
+func (sh *strictHandler) ListEboxMessages(w http.ResponseWriter, r *http.Request, params ListEboxMessagesParams) {
+	var request ListEboxMessagesRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListEboxMessages(ctx, request.(ListEboxMessagesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListEboxMessages")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListEboxMessagesResponseObject); ok {
+		if err := validResponse.VisitListEboxMessagesResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// RetryEboxMessages operation middleware
+func (sh *strictHandler) RetryEboxMessages(w http.ResponseWriter, r *http.Request, params RetryEboxMessagesParams) {
+	var request RetryEboxMessagesRequestObject
+
+	request.Params = params
+
+	var body RetryEboxMessagesJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.RetryEboxMessages(ctx, request.(RetryEboxMessagesRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "RetryEboxMessages")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(RetryEboxMessagesResponseObject); ok {
+		if err := validResponse.VisitRetryEboxMessagesResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -499,6 +499,21 @@ func (c *Client) ListDueErasures(ctx context.Context, params ListDueErasuresPara
 	return c.do(ctx, r)
 }
 
+// ListEboxMessages: Messages to citizens in My eBox, and how far they are.
+func (c *Client) ListEboxMessages(ctx context.Context, params ListEboxMessagesParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/eboxMessages"}
+	r.query("state", params.State, false)
+	return c.do(ctx, r)
+}
+
+// RetryEboxMessages: Have messages in My eBox tried again.
+func (c *Client) RetryEboxMessages(ctx context.Context, params RetryEboxMessagesParams, body RetryEboxMessagesJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/eboxMessages/retry"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
 // ListErasures: Requests to be forgotten, oldest first.
 func (c *Client) ListErasures(ctx context.Context, params ListErasuresParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/erasures"}

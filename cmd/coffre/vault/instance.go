@@ -18,6 +18,7 @@ import (
 	"coffre/handlers/api"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge/token"
+	"coffre/handlers/reactors/ebox"
 	"coffre/handlers/reactors/webhook"
 	"coffre/projections"
 	"coffre/projections/transparency"
@@ -48,6 +49,8 @@ type Instance struct {
 	hook        *webhook.Webhook    // nil: nobody is told of changes
 	book        *webhook.Book       // of the webhooks of organisations; nil in a process that answers nothing
 	sender      *webhook.Sender     // to them; nil with book
+	ebox        *ebox.Ebox          // nil: nobody is written to
+	eboxDesk    ebox.Desk           // with ebox
 	publisher   *transparency.Publisher
 	cosigning   *transparency.Witnesses
 	trusts      []trustFile    // certificates to trust where others are called

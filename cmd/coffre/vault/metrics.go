@@ -41,7 +41,7 @@ func newMetrics(v *Instance) *metrics {
 		}, []string{"operation", "problem"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.duration, m.refused, projectionMetrics{v}, checkpointMetrics{v}, keeperMetrics{v}, quotaMetrics{v}, webhookMetrics{v}, healthMetrics{v}, erasureMetrics{v}, suppressionMetrics{v},
+		m.requests, m.duration, m.refused, projectionMetrics{v}, checkpointMetrics{v}, keeperMetrics{v}, quotaMetrics{v}, webhookMetrics{v}, eboxMetrics{v}, healthMetrics{v}, erasureMetrics{v}, suppressionMetrics{v},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coffre_log_damaged_records", Help: "Records whose checksum did not hold when the log was last verified, once a day.",
 		}, func() float64 { return float64(v.damaged.Load()) }),
@@ -357,6 +357,42 @@ func (q quotaMetrics) Collect(out chan<- prometheus.Metric) {
 	for _, s := range q.v.Core.Quotas.BudgetTotals() {
 		out <- prometheus.MustNewConstMetric(takenMetric, prometheus.CounterValue, float64(s.Taken), s.Budget, s.Operation)
 		out <- prometheus.MustNewConstMetric(spentMetric, prometheus.CounterValue, float64(s.Refused), s.Budget, s.Operation)
+	}
+}
+
+var (
+	eboxMessagesMetric = prometheus.NewDesc("coffre_ebox_messages", "Messages for My eBox by how far they are; absent where nobody is written to.", []string{"state"}, nil)
+	eboxLooseMetric    = prometheus.NewDesc("coffre_ebox_notices_waiting", "Notices that are in no message for My eBox yet.", nil, nil)
+	eboxReadMetric     = prometheus.NewDesc("coffre_ebox_messages_read", "Messages that citizens read, as far as My eBox told.", nil, nil)
+	eboxOldestMetric   = prometheus.NewDesc("coffre_ebox_oldest_pending_timestamp_seconds", "When the oldest message that waits for My eBox was made; absent when none does.", nil, nil)
+)
+
+// eboxMetrics tell how messages to citizens do.
+type eboxMetrics struct{ v *Instance }
+
+func (eboxMetrics) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{eboxMessagesMetric, eboxLooseMetric, eboxReadMetric, eboxOldestMetric} {
+		out <- d
+	}
+}
+
+func (m eboxMetrics) Collect(out chan<- prometheus.Metric) {
+	if m.v.ebox == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	s, err := m.v.eboxDesk.Status(ctx)
+	if err != nil {
+		return // the scrape says so by what is missing
+	}
+	for state, n := range s.Messages {
+		out <- prometheus.MustNewConstMetric(eboxMessagesMetric, prometheus.GaugeValue, float64(n), string(state))
+	}
+	out <- prometheus.MustNewConstMetric(eboxLooseMetric, prometheus.GaugeValue, float64(s.Loose))
+	out <- prometheus.MustNewConstMetric(eboxReadMetric, prometheus.GaugeValue, float64(s.Read))
+	if !s.Oldest.IsZero() {
+		out <- prometheus.MustNewConstMetric(eboxOldestMetric, prometheus.GaugeValue, float64(s.Oldest.UnixMicro())/1e6)
 	}
 }
 

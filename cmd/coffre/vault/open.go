@@ -75,6 +75,7 @@ type Options struct {
 	// Dev asks for a vault for trying out: Open refuses one that ever had an issuer.
 	Dev     bool
 	Webhook *WebhookOptions // nil: nobody is told
+	Ebox    *EboxConfig     // nil: nobody is written to
 	// Gather is how long the log waits for company before it syncs few appends.
 	Gather  time.Duration
 	Transit *TransitConfig // nil: keys lie in a file beside the data
@@ -130,7 +131,7 @@ func Open(ctx context.Context, dir DataDir, o Options) (_ *Instance, err error) 
 		}},
 		{contract.StartStepLog, []func(context.Context) error{a.compareEnds}},
 		{contract.StartStepWork, []func(context.Context) error{a.openBackups, a.nameProvider, a.makeHandlers}},
-		{contract.StartStepReadModels, []func(context.Context) error{a.start, a.recordActs}},
+		{contract.StartStepReadModels, []func(context.Context) error{a.start, a.checkEbox, a.recordActs}},
 	} {
 		o.Opening.begin(step.doing, a)
 		for _, part := range step.parts {
@@ -418,6 +419,9 @@ func (a *assembly) openNotices(ctx context.Context) error {
 			return a.Core.RecordGone(ctx, s.ID, event)
 		},
 	})
+	if err := a.openEbox(ctx); err != nil {
+		return err
+	}
 	if a.o.Webhook == nil {
 		return nil
 	}

@@ -44,6 +44,9 @@ func (a *assembly) reacting() reacting {
 	if a.hook != nil {
 		all.add(a.hook.Reactor(), part{"webhook", a.hook.Run})
 	}
+	if a.ebox != nil {
+		all.add(a.ebox.Reactor(), part{"ebox", a.ebox.Run})
+	}
 	return all
 }
 
