@@ -98,11 +98,16 @@ func (o *Opening) look(ctx context.Context) edge.Opening {
 	return slowest(all, time.Now())
 }
 
-// slowest tells of the read model that has come least far of those that are being built.
+// slowest tells of the read model that has come least far of those that are being built. While
+// one of them was not begun, as far as is known, nobody can tell how far it is.
 func slowest(all []projections.Status, now time.Time) edge.Opening {
 	var at *projections.Status
 	for i := range all {
-		if s := &all[i]; !s.RebuildingSince.IsZero() && (at == nil || s.RebuiltTo < at.RebuiltTo) {
+		s := &all[i]
+		if s.State == projections.Starting && s.RebuildingSince.IsZero() && s.FailingSince.IsZero() {
+			return edge.Opening{Doing: contract.StartStepReadModels}
+		}
+		if !s.RebuildingSince.IsZero() && (at == nil || s.RebuiltTo < at.RebuiltTo) {
 			at = s
 		}
 	}

@@ -27,6 +27,8 @@ func TestTheSlowestReadModelSaysHowFarTheStartIs(t *testing.T) {
 			edge.Opening{Doing: contract.StartStepReadModels, Known: true, Percent: 60, PerSecond: 100, Left: 40 * time.Second}},
 		{"nothing yet", []projections.Status{{RebuiltTo: -1, RebuiltFrom: -1, HeadLeaf: 9999, RebuildingSince: now}},
 			edge.Opening{Doing: contract.StartStepReadModels, Known: true}},
+		{"one was not begun", []projections.Status{{RebuiltTo: 3999, RebuiltFrom: -1, HeadLeaf: 9999, RebuildingSince: began}, {State: projections.Starting, RebuiltTo: -1, RebuiltFrom: -1, HeadLeaf: 9999}},
+			edge.Opening{Doing: contract.StartStepReadModels}},
 		{"only the indexes are left", []projections.Status{{RebuiltTo: 9999, RebuiltFrom: -1, HeadLeaf: 9999, RebuildingSince: began}},
 			edge.Opening{Doing: contract.StartStepReadModels, Known: true, Percent: 99, PerSecond: 1000}},
 		{"an empty log", []projections.Status{{RebuiltTo: -1, RebuiltFrom: -1, HeadLeaf: -1, RebuildingSince: now}},
