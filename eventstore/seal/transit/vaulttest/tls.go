@@ -21,7 +21,7 @@ func writeCertificates(caFile, certFile, keyFile string) error {
 	template := func(serial int64, name string) *x509.Certificate {
 		return &x509.Certificate{
 			SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name},
-			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), BasicConstraintsValid: true,
+			NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().AddDate(0, 3, 0), BasicConstraintsValid: true,
 		}
 	}
 	ca := template(1, "authority of a test")
