@@ -212,6 +212,8 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.get(t, officer, "/citizens/"+a.String()+"/restrictions/"+things["restrictionId"])
 	r.post(t, me, "/consents", `{"consumer":"0203430576","purpose":"familyDiscount","documentTypes":["householdComposition"],"renews":"`+things["consentId"]+`","shownText":{"text":"`+discountText()+`","language":"en","version":"1"}}`, &struct{}{})
 	r.post(t, officer, "/consentLog/query", `{}`, &struct{}{})
+	r.get(t, officer, "/figures")
+	r.get(t, officer, "/figures?format=csv&year=2026")
 	r.post(t, officer, "/affectedPersons/query", `{"documentType":"householdComposition","consumer":"0203430576","from":"2026-01-01T00:00:00Z","until":"2100-01-01T00:00:00Z","reason":"audit"}`, &struct{}{})
 	r.release(t, officer, "00010100105")
 

@@ -109,7 +109,7 @@ var boundsBesides = map[string]string{
 	"correctDeath": byNames + "; " + byProposals, "proposeCorrection": byProposals, "approveCorrection": byOwnState, "listCorrections": byOne,
 	"listConsents": byPage, "grantConsent": byOwnState, "validateConsent": byPeople, "getConsent": byOne, "getConsentReceipt": byOne, "getConsentHistory": byOne, "listConsentDisclosures": byPage,
 	"listConsentRequests": byPage, "requestConsent": byPeople, "grantConsentRequest": byOwnState, "queryEvidence": byPeople,
-	"listMandates": "the mandates of one citizen", "acceptMandate": byOwnState, "listEvents": "a page of at most 1000, on record once per session and range", "queryConsentLog": byPage, "queryAffectedPersons": byPage,
+	"listMandates": "the mandates of one citizen", "acceptMandate": byOwnState, "listEvents": "a page of at most 1000, on record once per session and range", "queryConsentLog": byPage, "queryAffectedPersons": byPage, "getFigures": "groups of at least ten people, counted in pages",
 	"getExport": byOne, "listExports": byPage, "listErasures": byPage, "listAttachments": byPage, "listHolds": byPage, "listAllRestrictions": byPage, "listReleases": byPage, "listSuppressions": byPage, "listConsentDocuments": byPeople, "getExportContent": byPieces, "getErasure": byOne, "approveErasure": byOwnState, "getErasureCertificate": byOne,
 	"proposeRelease": "the acts of a day", "getRelease": byOne, "approveRelease": byOwnState, "listDueErasures": byPage, "getSigningKeys": byOne,
 	"getCheckpoint": byOne, "proveInclusion": byOne, "proveConsistency": byOne,

@@ -149,6 +149,7 @@ var recordedOperations = map[string]left{
 	"queryConsentLog": events("audit.operated"),
 	"createExport":    events("audit.export-created"),
 
+	"getFigures":           events("audit.operated"),
 	"queryAffectedPersons": events("audit.affected-asked").when("once per session, person and question; with its reason"),
 	"listExports":          none("the states of tasks; each file is another operation"),
 	"getExport":            none("the state of a task; the file is another operation"),

@@ -46,6 +46,7 @@ const (
 	ReadConsentHistory     Act = "getConsentHistory"
 	ListConsentDisclosures Act = "listConsentDisclosures"
 	QueryConsentLog        Act = "queryConsentLog"
+	ReadFigures            Act = "getFigures"
 	DownloadExport         Act = "getExportContent"
 	ReadErasure            Act = "getErasure"
 	ReadErasureCertificate Act = "getErasureCertificate"
@@ -69,7 +70,7 @@ const (
 var Acts = []Act{
 	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit, RotateRequests,
 	EnableWebhook, ReplayWebhook, RotateWebhook, PauseReactor, ResumeReactor, RetryPoison, DropPoison, RetryEbox, CreateSubscription, EnableSubscription, ReplaySubscription, RotateSubscription, RemoveSubscription, EndSubscription, RestoreBackup, RestoreKeyRows, CopyStore,
-	LookUpCitizen, ReadConsent, ReadConsentHistory, ListConsentDisclosures, QueryConsentLog, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction, ListCorrections,
+	LookUpCitizen, ReadConsent, ReadConsentHistory, ListConsentDisclosures, QueryConsentLog, ReadFigures, DownloadExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction, ListCorrections,
 	ListHolds, ListAllRestrictions, ListReleases, ListSuppressions, ListAttachments, ListPetitions, ReadPetition, ListSignals, ListInvestigations,
 }
 

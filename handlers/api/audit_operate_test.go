@@ -163,6 +163,9 @@ func TestActsAreOnRecord(t *testing.T) {
 		{officer, audit.Operated{Act: audit.QueryConsentLog, Citizen: ana, Consumer: railways, Purpose: "familyDiscount"}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.QueryConsentLog(ctx, contract.QueryConsentLogRequestObject{Body: &contract.ConsentLogQuery{SSIN: ssin(1), Consumer: railways, Purpose: "familyDiscount"}})
 		}},
+		{officer, audit.Operated{Act: audit.ReadFigures}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
+			return tv.GetFigures(ctx, contract.GetFiguresRequestObject{})
+		}},
 		{officer, audit.Operated{Act: audit.DownloadExport, On: export.String()}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.GetExportContent(ctx, contract.GetExportContentRequestObject{ExportID: export})
 		}},

@@ -570,6 +570,129 @@ func (e ExportSeparator) Valid() bool {
 	}
 }
 
+// Defines values for FigureFormat.
+const (
+	FigureFormatCsv  FigureFormat = "csv"
+	FigureFormatJSON FigureFormat = "json"
+)
+
+// Valid indicates whether the value is a known member of the FigureFormat enum.
+func (e FigureFormat) Valid() bool {
+	switch e {
+	case FigureFormatCsv:
+		return true
+	case FigureFormatJSON:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for FigureKey.
+const (
+	FigureKeyConsumer   FigureKey = "consumer"
+	FigureKeyKind       FigureKey = "kind"
+	FigureKeyLastRead   FigureKey = "lastRead"
+	FigureKeyLegalBasis FigureKey = "legalBasis"
+	FigureKeyProcedure  FigureKey = "procedure"
+	FigureKeyPurpose    FigureKey = "purpose"
+	FigureKeySpared     FigureKey = "spared"
+	FigureKeyState      FigureKey = "state"
+)
+
+// Valid indicates whether the value is a known member of the FigureKey enum.
+func (e FigureKey) Valid() bool {
+	switch e {
+	case FigureKeyConsumer:
+		return true
+	case FigureKeyKind:
+		return true
+	case FigureKeyLastRead:
+		return true
+	case FigureKeyLegalBasis:
+		return true
+	case FigureKeyProcedure:
+		return true
+	case FigureKeyPurpose:
+		return true
+	case FigureKeySpared:
+		return true
+	case FigureKeyState:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for FigureKind.
+const (
+	FigureKindOpened FigureKind = "opened"
+	FigureKindTold   FigureKind = "told"
+)
+
+// Valid indicates whether the value is a known member of the FigureKind enum.
+func (e FigureKind) Valid() bool {
+	switch e {
+	case FigureKindOpened:
+		return true
+	case FigureKindTold:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for FigureLastRead.
+const (
+	FigureLastReadAfter        FigureLastRead = "after"
+	FigureLastReadEarlier      FigureLastRead = "earlier"
+	FigureLastReadNever        FigureLastRead = "never"
+	FigureLastReadWithinDay    FigureLastRead = "withinDay"
+	FigureLastReadWithinHour   FigureLastRead = "withinHour"
+	FigureLastReadWithinMinute FigureLastRead = "withinMinute"
+	FigureLastReadWithinMonth  FigureLastRead = "withinMonth"
+)
+
+// Valid indicates whether the value is a known member of the FigureLastRead enum.
+func (e FigureLastRead) Valid() bool {
+	switch e {
+	case FigureLastReadAfter:
+		return true
+	case FigureLastReadEarlier:
+		return true
+	case FigureLastReadNever:
+		return true
+	case FigureLastReadWithinDay:
+		return true
+	case FigureLastReadWithinHour:
+		return true
+	case FigureLastReadWithinMinute:
+		return true
+	case FigureLastReadWithinMonth:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for FigureName.
+const (
+	FigureNameAccesses FigureName = "accesses"
+	FigureNameConsents FigureName = "consents"
+)
+
+// Valid indicates whether the value is a known member of the FigureName enum.
+func (e FigureName) Valid() bool {
+	switch e {
+	case FigureNameAccesses:
+		return true
+	case FigureNameConsents:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FrequencyPeriod.
 const (
 	FrequencyPeriodDay   FrequencyPeriod = "day"
@@ -3500,6 +3623,88 @@ type ExportSeparator string
 //
 // Example: birthDate
 type FieldName = domain.Field
+
+// FigureFormat defines model for FigureFormat.
+type FigureFormat string
+
+// FigureGroup defines model for FigureGroup.
+type FigureGroup struct {
+	// Consumer number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	Consumer EnterpriseNumber `json:"consumer,omitempty,omitzero"`
+
+	// Count of consents or accesses
+	Count  int64      `json:"count"`
+	Figure FigureName `json:"figure"`
+
+	// Kind a document was opened, or presence was told
+	Kind FigureKind `json:"kind,omitempty,omitzero"`
+
+	// LastRead how long before its withdrawal a consent was last used; a month has 30 days
+	LastRead FigureLastRead `json:"lastRead,omitempty,omitzero"`
+
+	// LegalBasis `consent`, or a code of the registry
+	LegalBasis domain.LegalBasis `json:"legalBasis,omitempty,omitzero"`
+
+	// Procedure Example: schoolEnrolmentAllowance
+	Procedure Procedure `json:"procedure,omitempty,omitzero"`
+
+	// Purpose Example: schoolAllowance
+	Purpose Purpose `json:"purpose,omitempty,omitzero"`
+
+	// PutTogether words over which the group was put together; none when it has all that apply
+	PutTogether []FigureKey `json:"putTogether"`
+
+	// QuestionsNotAsked of a group in which every access spared the citizen at least one
+	QuestionsNotAsked int64 `json:"questionsNotAsked,omitempty,omitzero"`
+
+	// State the state of a consent at a moment
+	State DecidedState `json:"state,omitempty,omitzero"`
+}
+
+// FigureKey a word by which figures are grouped; `spared` says whether every access spared a question
+type FigureKey string
+
+// FigureKind a document was opened, or presence was told
+type FigureKind string
+
+// FigureLastRead how long before its withdrawal a consent was last used; a month has 30 days
+type FigureLastRead string
+
+// FigureName defines model for FigureName.
+type FigureName string
+
+// FigureTable defines model for FigureTable.
+type FigureTable struct {
+	Groups []FigureGroup `json:"groups"`
+
+	// Total of all groups; 0 when there are too few people in all
+	Total int64 `json:"total"`
+}
+
+// Figures defines model for Figures.
+type Figures struct {
+	Accesses FigureTable `json:"accesses"`
+
+	// At of the states of consents
+	At       time.Time   `json:"at"`
+	Consents FigureTable `json:"consents"`
+
+	// MinPeople fewest people in a group
+	MinPeople int `json:"minPeople"`
+
+	// ReadAfterWithdrawal whether any consent was used after it was withdrawn, which rule C-4 forbids
+	ReadAfterWithdrawal bool `json:"readAfterWithdrawal"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+
+	// Year of the accesses, in Belgium
+	Year int `json:"year"`
+}
 
 // FileDigest the SHA-256 of a file, in hexadecimal digits
 type FileDigest = string
@@ -6583,6 +6788,18 @@ type GetExportContentParams struct {
 	IfRange string `json:"If-Range,omitempty,omitzero"`
 }
 
+// GetFiguresParams defines parameters for GetFigures.
+type GetFiguresParams struct {
+	// Year of the accesses; this year when absent
+	Year int `form:"year,omitempty" json:"year,omitempty,omitzero"`
+
+	// Format one object of JSON, or a line of CSV for each group
+	Format FigureFormat `form:"format,omitempty" json:"format,omitempty,omitzero"`
+
+	// CoffreMinPosition answer only once this position is seen; 412 when it takes longer than 2 seconds
+	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
+}
+
 // ProposeIdentityProviderParams defines parameters for ProposeIdentityProvider.
 type ProposeIdentityProviderParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
@@ -7340,6 +7557,9 @@ type ServerInterface interface {
 	// GetExportContent The file of a finished export
 	// (GET /exports/{exportId}/content)
 	GetExportContent(w http.ResponseWriter, r *http.Request, exportID ExportID, params GetExportContentParams)
+	// GetFigures How many consents there are, and accesses there were, in groups of enough people
+	// (GET /figures)
+	GetFigures(w http.ResponseWriter, r *http.Request, params GetFiguresParams)
 	// GetHealth Is the vault there for its clients
 	// (GET /health)
 	GetHealth(w http.ResponseWriter, r *http.Request)
@@ -11815,6 +12035,73 @@ func (siw *ServerInterfaceWrapper) GetExportContent(w http.ResponseWriter, r *ht
 	handler.ServeHTTP(w, r)
 }
 
+// GetFigures operation middleware
+func (siw *ServerInterfaceWrapper) GetFigures(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetFiguresParams
+
+	// ------------- Optional query parameter "year" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "year", r.URL.Query(), &params.Year, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "year"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "year", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	headers := r.Header
+
+	// ------------- Optional header parameter "Coffre-Min-Position" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Coffre-Min-Position")]; found {
+		var CoffreMinPosition CoffreMinPosition
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Coffre-Min-Position", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Coffre-Min-Position", valueList[0], &CoffreMinPosition, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: false, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Coffre-Min-Position", Err: err})
+			return
+		}
+
+		params.CoffreMinPosition = CoffreMinPosition
+
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetFigures(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetHealth operation middleware
 func (siw *ServerInterfaceWrapper) GetHealth(w http.ResponseWriter, r *http.Request) {
 
@@ -14852,6 +15139,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/exports", wrapper.CreateExport)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/exports/{exportId}", wrapper.GetExport)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/exports/{exportId}/content", wrapper.GetExportContent)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/figures", wrapper.GetFigures)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/health", wrapper.GetHealth)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/identityProvider", wrapper.GetIdentityProvider)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/identityProvider/changes", wrapper.ProposeIdentityProvider)
@@ -18625,6 +18913,65 @@ func (response GetExportContentdefaultApplicationProblemPlusJSONResponse) VisitG
 	return err
 }
 
+type GetFiguresRequestObject struct {
+	Params GetFiguresParams
+}
+
+type GetFiguresResponseObject interface {
+	VisitGetFiguresResponse(w http.ResponseWriter) error
+}
+
+type GetFigures200JSONResponse Figures
+
+func (response GetFigures200JSONResponse) VisitGetFiguresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetFigures200TextCsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetFigures200TextCsvResponse) VisitGetFiguresResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetFiguresdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetFiguresdefaultApplicationProblemPlusJSONResponse) VisitGetFiguresResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetHealthRequestObject struct {
 }
 
@@ -21315,6 +21662,9 @@ type StrictServerInterface interface {
 	// GetExportContent The file of a finished export
 	// (GET /exports/{exportId}/content)
 	GetExportContent(ctx context.Context, request GetExportContentRequestObject) (GetExportContentResponseObject, error)
+	// GetFigures How many consents there are, and accesses there were, in groups of enough people
+	// (GET /figures)
+	GetFigures(ctx context.Context, request GetFiguresRequestObject) (GetFiguresResponseObject, error)
 	// GetHealth Is the vault there for its clients
 	// (GET /health)
 	GetHealth(ctx context.Context, request GetHealthRequestObject) (GetHealthResponseObject, error)
@@ -23590,6 +23940,32 @@ func (sh *strictHandler) GetExportContent(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetExportContentResponseObject); ok {
 		if err := validResponse.VisitGetExportContentResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetFigures operation middleware
+func (sh *strictHandler) GetFigures(w http.ResponseWriter, r *http.Request, params GetFiguresParams) {
+	var request GetFiguresRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetFigures(ctx, request.(GetFiguresRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetFigures")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetFiguresResponseObject); ok {
+		if err := validResponse.VisitGetFiguresResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -321,7 +321,7 @@ func TestF12EveryParameter(t *testing.T) {
 			case s.isID:
 				values[nilID], values[anID], values[strings.ToUpper(anID)] = false, true, true
 			case s.kind == integer:
-				values["0"], values["1"] = s.min <= 0, true
+				values["0"], values["1"], values[fmt.Sprint(max(s.min, 0))] = s.min <= 0, s.min <= 1, true
 			case s.kind == text && s.check != nil && s.check(zeroTime) == nil:
 				values[zeroTime], values["0001-01-01T00:00:01Z"] = true, true
 			}

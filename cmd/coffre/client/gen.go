@@ -607,6 +607,15 @@ func (c *Client) GetExportContent(ctx context.Context, exportID ExportID, params
 	return c.do(ctx, r)
 }
 
+// GetFigures: How many consents there are, and accesses there were, in groups of enough people.
+func (c *Client) GetFigures(ctx context.Context, params GetFiguresParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/figures"}
+	r.query("year", params.Year, false)
+	r.query("format", params.Format, false)
+	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
+	return c.do(ctx, r)
+}
+
 // GetHealth: Is the vault there for its clients.
 func (c *Client) GetHealth(ctx context.Context) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/health"}

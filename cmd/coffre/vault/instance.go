@@ -39,18 +39,19 @@ type Instance struct {
 	store       eventstore.Store
 	room        *sqlitedb.Reserve // nil: no database lies in files
 	keys        *keysdb.DB
-	damaged     atomic.Int64        // records that the scrubber found last
-	alarm       *alarm              // what was found that is not what was recorded
-	provider    *token.ProviderKeys // nil: no identity provider vouches for callers
-	unconfirmed atomic.Bool         // the provider was recovered, and as far as is known no officer confirmed it
-	portRefused atomic.Int64        // calls on the port for KurrentDB's clients without a good password
-	portDropped atomic.Int64        // connections there that were closed before anybody was let in
-	portPaused  atomic.Int64        // addresses there that had to wait for their wrong passwords
-	hook        *webhook.Webhook    // nil: nobody is told of changes
-	book        *webhook.Book       // of the webhooks of organisations; nil in a process that answers nothing
-	sender      *webhook.Sender     // to them; nil with book
-	ebox        *ebox.Ebox          // nil: nobody is written to
-	eboxDesk    ebox.Desk           // with ebox
+	damaged     atomic.Int64                     // records that the scrubber found last
+	figures     atomic.Pointer[contract.Figures] // what was counted last; nil: another process counts, or none yet
+	alarm       *alarm                           // what was found that is not what was recorded
+	provider    *token.ProviderKeys              // nil: no identity provider vouches for callers
+	unconfirmed atomic.Bool                      // the provider was recovered, and as far as is known no officer confirmed it
+	portRefused atomic.Int64                     // calls on the port for KurrentDB's clients without a good password
+	portDropped atomic.Int64                     // connections there that were closed before anybody was let in
+	portPaused  atomic.Int64                     // addresses there that had to wait for their wrong passwords
+	hook        *webhook.Webhook                 // nil: nobody is told of changes
+	book        *webhook.Book                    // of the webhooks of organisations; nil in a process that answers nothing
+	sender      *webhook.Sender                  // to them; nil with book
+	ebox        *ebox.Ebox                       // nil: nobody is written to
+	eboxDesk    ebox.Desk                        // with ebox
 	publisher   *transparency.Publisher
 	cosigning   *transparency.Witnesses
 	trusts      []trustFile    // certificates to trust where others are called

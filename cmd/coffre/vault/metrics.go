@@ -41,7 +41,7 @@ func newMetrics(v *Instance) *metrics {
 		}, []string{"operation", "problem"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.duration, m.refused, projectionMetrics{v}, checkpointMetrics{v}, keeperMetrics{v}, quotaMetrics{v}, webhookMetrics{v}, eboxMetrics{v}, healthMetrics{v}, erasureMetrics{v}, suppressionMetrics{v},
+		m.requests, m.duration, m.refused, projectionMetrics{v}, checkpointMetrics{v}, keeperMetrics{v}, quotaMetrics{v}, webhookMetrics{v}, eboxMetrics{v}, healthMetrics{v}, erasureMetrics{v}, suppressionMetrics{v}, figureMetrics{v},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coffre_log_damaged_records", Help: "Records whose checksum did not hold when the log was last verified, once a day.",
 		}, func() float64 { return float64(v.damaged.Load()) }),

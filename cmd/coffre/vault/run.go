@@ -80,6 +80,11 @@ func (a *assembly) background(begun func(error)) []part {
 			return a.inTurn(ctx, "checkpoints", a.publishing)
 		}})
 	}
+	if a.o.Duty.answers() {
+		parts = append(parts, part{"figures", func(ctx context.Context) error {
+			return a.inTurn(ctx, "figures", func(ctx context.Context) error { return countFigures(ctx, a.Core.Figures, a.o.Logger, &a.figures) })
+		}})
+	}
 	parts = append(parts, part{"end of the log", func(ctx context.Context) error { return a.logEnd.follow(ctx, a.store, a.places.keys, mark) }})
 	parts = append(parts, part{"room on the disk", func(ctx context.Context) error {
 		watchRoom(ctx, a.shortOfRoom, a.places.room != nil, a.o.Logger)
