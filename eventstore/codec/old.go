@@ -132,6 +132,11 @@ type refusedV1 access.Refused
 
 func (o refusedV1) today() any { return access.Refused(o) }
 
+// operatedV1 is audit.operated before an act could say why in its request.
+type operatedV1 audit.Operated
+
+func (o operatedV1) today() any { return audit.Operated(o) }
+
 // publishedV3 is registry.published before a basis could let accesses be hidden. Under it none
 // is.
 type publishedV3 registry.Published
