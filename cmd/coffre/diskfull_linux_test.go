@@ -158,6 +158,7 @@ func TestFullPostgres(t *testing.T) {
 	short("while it runs")
 	r.close(t)
 	r = w.start(t)
+	<-r.Built(t.Context()) // until then it is DOWN
 	short("after a start")
 
 	resize(128)

@@ -34,7 +34,7 @@ func New() *Erasures { return &Erasures{} }
 func (e *Erasures) Name() string { return "erasures" }
 
 // Version implements projections.Projection.
-func (e *Erasures) Version() int { return 4 }
+func (e *Erasures) Version() int { return 5 }
 
 // Categories implements projections.Projection.
 func (e *Erasures) Categories() []string { return []string{"citizen", "release", "petition"} }
@@ -79,6 +79,9 @@ const (
 	setStopped  = `UPDATE erasures SET stopped_at = ? WHERE erasure = ? AND stopped_at = 0`
 	setFinal    = `UPDATE erasures SET final_at = ? WHERE erasure = ? AND final_at = 0`
 	setDone     = `UPDATE erasures SET done_at = ? WHERE erasure = ? AND done_at = 0`
+	// Of a person with several lives each life's keys are destroyed by an event of its own, the
+	// survivor's last: only that one ends the erasure.
+	setDestroyed = `UPDATE erasures SET done_at = ? WHERE erasure = ? AND citizen = ? AND done_at = 0`
 
 	selectErasures = `SELECT from_leaf, erasure, citizen, scope, document, reason, requested_at, approved_at, started_at, stopped_at, done_at, final_at FROM erasures`
 )
@@ -98,7 +101,7 @@ func (e *Erasures) Apply(ctx context.Context, tx *projections.Tx, event eventsto
 	case citizen.ErasureStarted:
 		_, err = tx.Exec(ctx, setStarted, f.At.UnixMicro(), f.Erasure.UUID[:])
 	case citizen.KeyDestroyed:
-		_, err = tx.Exec(ctx, setDone, f.At.UnixMicro(), f.Erasure.UUID[:])
+		_, err = tx.Exec(ctx, setDestroyed, f.At.UnixMicro(), f.Erasure.UUID[:], f.Citizen.UUID[:])
 	case citizen.ErasureCompleted:
 		_, err = tx.Exec(ctx, setDone, f.At.UnixMicro(), f.Erasure.UUID[:])
 	case citizen.ErasureStopped:

@@ -102,6 +102,39 @@ func queries(t *testing.T, place func(testing.TB) string) {
 	}
 }
 
+// E-3: of a person with several lives each life's keys are destroyed by an event of its own, and
+// the erasure is unfinished until the survivor's are, which are the last.
+func TestErasureEndsWithTheSurvivorsKeys(t *testing.T) {
+	projectiontest.OnEach(t, func(t *testing.T, place func(testing.TB) string) {
+		w, model := projectiontest.NewWorld(), erasures.New()
+		running := projectiontest.Start(t, w.Store, place(t), model)
+		former := domain.CitizenID{UUID: uuid.UUID{77}}
+		for i, e := range []struct {
+			of    domain.CitizenID
+			event citizen.Event
+			state erasures.State
+		}{
+			{ana, citizen.ErasureRequested{Citizen: ana, Erasure: all, Scope: citizen.WholeCitizen, Reason: "citizenRequest", At: noon}, erasures.Requested},
+			{ana, citizen.ErasureApproved{Citizen: ana, Erasure: all, At: noon.Add(time.Minute)}, erasures.Approved},
+			{ana, citizen.ErasureStarted{Citizen: ana, Erasure: all, At: noon.Add(2 * time.Minute)}, erasures.Started},
+			{former, citizen.ErasureStarted{Citizen: former, Erasure: all, At: noon.Add(3 * time.Minute)}, erasures.Started},
+			{former, citizen.KeyDestroyed{Citizen: former, Erasure: all, Keys: []string{"k"}, At: noon.Add(4 * time.Minute)}, erasures.Started},
+			{ana, citizen.KeyDestroyed{Citizen: ana, Erasure: all, Keys: []string{"l"}, At: noon.Add(5 * time.Minute)}, erasures.KeysDestroyed},
+		} {
+			w.Record(t, eventstore.Stream("citizen-"+e.of.String()), e.of, e.event)
+			running.CaughtUp(t)
+			got, ok, err := model.Erasure(t.Context(), all)
+			if err != nil || !ok || got.State() != e.state {
+				t.Errorf("after event %d: %v %v %v, want %v", i, got.State(), ok, err, e.state)
+			}
+			open, err := model.Unfinished(t.Context())
+			if want := e.state == erasures.Approved || e.state == erasures.Started; err != nil || (len(open) == 1) != want {
+				t.Errorf("after event %d: %d unfinished, %v", i, len(open), err)
+			}
+		}
+	})
+}
+
 // Each request is on the page of its own state at any moment, and pages in a row are the whole
 // list, oldest first.
 func TestPages(t *testing.T) { projectiontest.OnEach(t, pages) }
