@@ -3,21 +3,34 @@ package vault
 import (
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"os"
+	"sync"
 	"time"
 )
 
-// trustFile is a file of certificates that the vault trusts where it calls others.
-type trustFile struct{ setting, path string }
+// trustFile is a file of certificates that the vault trusts where it calls others. Whoever asks
+// for the vault's health has it looked at, so what stands in it is read again only when it
+// changed.
+type trustFile struct {
+	setting, path string
+
+	mu      sync.Mutex
+	read    bool      // the rest is of a file of that size and time
+	size    int64     // bytes
+	changed time.Time // of the file
+	first   time.Time // end of the certificate that ends first; zero when there is none
+}
 
 // certificateNotice is how long before its end a certificate is told of.
 const certificateNotice = 14 * 24 * time.Hour
 
 // trustFiles are those that the options name.
-func (o Options) trustFiles() (all []trustFile) {
+func (o Options) trustFiles() (all []*trustFile) {
 	add := func(setting, path string) {
 		if path != "" {
-			all = append(all, trustFile{setting, path})
+			all = append(all, &trustFile{setting: setting, path: path})
 		}
 	}
 	if o.Transit != nil {
@@ -35,20 +48,10 @@ func (o Options) trustFiles() (all []trustFile) {
 // ending says of a file in which a certificate ends soon, or ended, which one that is by its
 // setting and day; "" when none does. What cannot be read is said, too: the next connection
 // needs it.
-func (f trustFile) ending(now time.Time) string {
-	text, err := readSmall(f.path)
+func (f *trustFile) ending(now time.Time) string {
+	first, err := f.firstEnd()
 	if err != nil {
 		return "the certificates of " + f.setting + " cannot be read"
-	}
-	var first time.Time
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err == nil && (first.IsZero() || c.NotAfter.Before(first)) {
-			first = c.NotAfter
-		}
 	}
 	switch {
 	case first.IsZero():
@@ -59,4 +62,37 @@ func (f trustFile) ending(now time.Time) string {
 		return fmt.Sprintf("a certificate in the file of %s ends on %s", f.setting, first.UTC().Format(time.DateOnly))
 	}
 	return ""
+}
+
+// firstEnd returns when the certificate of the file ends that ends first; zero when there is
+// none.
+func (f *trustFile) firstEnd() (time.Time, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	file, err := os.Open(f.path)
+	if err != nil {
+		return time.Time{}, err
+	}
+	info, err := file.Stat()
+	if err := errors.Join(err, file.Close()); err != nil {
+		return time.Time{}, err
+	}
+	if f.read && info.Size() == f.size && info.ModTime().Equal(f.changed) {
+		return f.first, nil
+	}
+	text, err := readSmall(f.path)
+	if err != nil {
+		return time.Time{}, err
+	}
+	f.read, f.size, f.changed, f.first = true, info.Size(), info.ModTime(), time.Time{}
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if err == nil && (f.first.IsZero() || c.NotAfter.Before(f.first)) {
+			f.first = c.NotAfter
+		}
+	}
+	return f.first, nil
 }

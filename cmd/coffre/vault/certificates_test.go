@@ -48,8 +48,19 @@ func TestACertificateThatEndsSoonIsTold(t *testing.T) {
 		if len(all) != 1 {
 			t.Fatal(all)
 		}
-		if got := all[0].ending(now); got != c.want {
-			t.Errorf("%s: %q, want %q", name, got, c.want)
+		for range 2 { // the second time nothing was changed
+			if got := all[0].ending(now); got != c.want {
+				t.Errorf("%s: %q, want %q", name, got, c.want)
+			}
+		}
+		if err := os.WriteFile(path, certificate(now.AddDate(0, 0, 3)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, time.Time{}, now); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := all[0].ending(now), "a certificate in the file of COFFRE_VAULT_CA_FILE ends on 2026-12-01"; got != want {
+			t.Errorf("%s, replaced: %q, want %q", name, got, want)
 		}
 	}
 }
@@ -68,7 +79,7 @@ func TestHealthTellsOfACertificateThatEnds(t *testing.T) {
 	if status, reasons := v.Condition(t.Context()); status != "UP" || len(reasons) != 0 {
 		t.Fatalf("%s: %q", status, reasons)
 	}
-	v.trusts = []trustFile{{"COFFRE_BLOBS_CA_FILE", filepath.Join(t.TempDir(), "gone.pem")}}
+	v.trusts = []*trustFile{{setting: "COFFRE_BLOBS_CA_FILE", path: filepath.Join(t.TempDir(), "gone.pem")}}
 	if status, reasons := v.Condition(t.Context()); status != "DEGRADED" || len(reasons) != 1 || reasons[0] != "the certificates of COFFRE_BLOBS_CA_FILE cannot be read" {
 		t.Errorf("%s: %q", status, reasons)
 	}

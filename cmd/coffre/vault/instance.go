@@ -54,7 +54,7 @@ type Instance struct {
 	eboxDesk    ebox.Desk                        // with ebox
 	publisher   *transparency.Publisher
 	cosigning   *transparency.Witnesses
-	trusts      []trustFile    // certificates to trust where others are called
+	trusts      []*trustFile   // certificates to trust where others are called
 	failed      chan error     // a part that had to go on has stopped
 	closers     []func() error // in the order of opening
 	opened      atomic.Bool    // every read model has answered that could
