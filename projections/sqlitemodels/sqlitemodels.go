@@ -140,21 +140,17 @@ func (m Medium) Adopt(from Medium, name string, version int) error {
 
 // discardBuilds removes what interrupted builds left.
 func (m Medium) discardBuilds() error {
-	entries, err := os.ReadDir(m.dir)
-	if err != nil {
-		return fmt.Errorf("read models: %w", err)
-	}
 	var all error
-	for _, e := range entries {
-		part := filePattern.FindStringSubmatch(e.Name())
-		if part == nil || part[4] != buildingSuffix {
-			continue
+	err := eachFile(m.dir, func(name string, part []string, _ int64) error {
+		if part[4] != buildingSuffix {
+			return nil
 		}
-		if err := os.Remove(filepath.Join(m.dir, e.Name())); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := os.Remove(filepath.Join(m.dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
 			all = errors.Join(all, fmt.Errorf("discard read model: %w", err))
 		}
-	}
-	return all
+		return nil
+	})
+	return errors.Join(all, err)
 }
 
 // eachLive calls each with the complete generations that can be read and nobody has open.
@@ -220,20 +216,15 @@ var filePattern = regexp.MustCompile(`^([a-z]+)\.v([0-9]+)\.g([0-9]{6,})(\.db|\.
 // generations returns the numbers of the complete generations of this version,
 // highest first, and the highest number any file of the projection bears.
 func (m *model) generations() (complete []int64, highest int64, err error) {
-	entries, err := os.ReadDir(m.dir)
-	if err != nil {
-		return nil, 0, fmt.Errorf("read models: %w", err)
-	}
-	for _, e := range entries {
-		part := filePattern.FindStringSubmatch(e.Name())
-		if part == nil || part[1] != m.name {
-			continue
-		}
-		generation, _ := strconv.ParseInt(part[3], 10, 64)
+	err = m.eachFile(func(_ string, part []string, generation int64) error {
 		highest = max(highest, generation)
 		if part[2] == strconv.Itoa(m.version) && part[4] == liveSuffix && part[5] == "" {
 			complete = append(complete, generation)
 		}
+		return nil
+	})
+	if err != nil {
+		return nil, 0, err
 	}
 	slices.Sort(complete)
 	slices.Reverse(complete)
@@ -445,15 +436,15 @@ func (m *model) removeBuilds(kept int64) error {
 	})
 }
 
-// eachFile calls each with the projection's files, and the parts of their names.
-func (m *model) eachFile(each func(name string, part []string, generation int64) error) error {
-	entries, err := os.ReadDir(m.dir)
+// eachFile calls each with the files of read models in a directory, and the parts of their names.
+func eachFile(dir string, each func(name string, part []string, generation int64) error) error {
+	entries, err := os.ReadDir(dir)
 	if err != nil {
 		return fmt.Errorf("read models: %w", err)
 	}
 	for _, e := range entries {
 		part := filePattern.FindStringSubmatch(e.Name())
-		if part == nil || part[1] != m.name {
+		if part == nil {
 			continue
 		}
 		generation, err := strconv.ParseInt(part[3], 10, 64)
@@ -465,6 +456,16 @@ func (m *model) eachFile(each func(name string, part []string, generation int64)
 		}
 	}
 	return nil
+}
+
+// eachFile is [eachFile] of this projection.
+func (m *model) eachFile(each func(name string, part []string, generation int64) error) error {
+	return eachFile(m.dir, func(name string, part []string, generation int64) error {
+		if part[1] != m.name {
+			return nil
+		}
+		return each(name, part, generation)
+	})
 }
 
 // dialect puts a schema into SQLite's words: only INTEGER makes a key the row's own
