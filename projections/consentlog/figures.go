@@ -14,17 +14,19 @@ type LastRead string
 
 // How long before.
 const (
-	NeverRead     LastRead = "never"
-	WithinMinute  LastRead = "withinMinute"
-	WithinHour    LastRead = "withinHour"
-	WithinDay     LastRead = "withinDay"
-	WithinMonth   LastRead = "withinMonth" // 30 days
-	Earlier       LastRead = "earlier"
-	AfterTheEnd   LastRead = "after" // which rule C-4 forbids
-	NotWithdrawn  LastRead = ""
-	month                  = 30 * 24 * time.Hour
-	day                    = 24 * time.Hour
-	figuresAtOnce          = projections.PageRows
+	NeverRead    LastRead = "never"
+	WithinMinute LastRead = "withinMinute"
+	WithinHour   LastRead = "withinHour"
+	WithinDay    LastRead = "withinDay"
+	WithinMonth  LastRead = "withinMonth" // 30 days
+	Earlier      LastRead = "earlier"
+	AfterTheEnd  LastRead = "after" // which rule C-4 forbids
+	NotWithdrawn LastRead = ""
+)
+
+const (
+	day   = 24 * time.Hour
+	month = 30 * day
 )
 
 // Counted is what figures count of a consent.
@@ -50,7 +52,7 @@ const selectCounted = `SELECT from_leaf, citizen, consumer, purpose, CASE
 // time, in constant memory and without keeping the tables from moving on.
 func (l *Log) Count(ctx context.Context, asOf int64, now time.Time, visit func(Counted)) error {
 	for one, err := range projections.Pages(ctx, &l.view, asOf, func(asOf, after int64) (page []Counted, _ int64, err error) {
-		args := []any{asOf, asOf, now.UnixMicro(), asOf, asOf, asOf, asOf, after, asOf, figuresAtOnce}
+		args := []any{asOf, asOf, projections.Micros(now), asOf, asOf, asOf, asOf, after, asOf, projections.PageRows}
 		err = l.view.Select(ctx, selectCounted, args, func(scan func(...any) error) error {
 			var c Counted
 			var citizen []byte
