@@ -1,7 +1,6 @@
 package main
 
 import (
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -30,14 +29,7 @@ func TestReadmeIsRunAsItStands(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", filepath.Join(dir, "bin", "coffre"), ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := freeAddress(t)
 	script := strings.ReplaceAll(string(block[1]), "127.0.0.1:8080", address)
 	if strings.Count(script, address) < 3 {
 		t.Fatalf("another port is named:\n%s", script)

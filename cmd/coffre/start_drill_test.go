@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -40,14 +39,7 @@ func TestAKilledStartGoesOn(t *testing.T) {
 	if err := os.RemoveAll(d.dir.File("readmodels")); err != nil {
 		t.Fatal(err)
 	}
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := free.Addr().String()
-	if err := free.Close(); err != nil {
-		t.Fatal(err)
-	}
+	address := freeAddress(t)
 
 	if s, err = d.launchIn(d.dir, "--listen", address); err != nil {
 		t.Fatal(err)
