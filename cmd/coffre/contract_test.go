@@ -188,6 +188,7 @@ func restOfTheContract(t *testing.T, r *rig) {
 	}
 	r.get(t, officer, "/dueErasures")
 	r.get(t, officer, "/exports")
+	r.post(t, officer, "/exports/"+r.waitingExport(t).String()+"/cancel", `{"reason":"noLongerWanted"}`, nil)
 	r.get(t, operator, "/attachments")
 	r.get(t, officer, "/erasures?state=requested&state=final")
 	r.get(t, officer, "/legalHolds?state=standing&state=lifted")

@@ -102,6 +102,10 @@ func TestF20EveryExampleRunsAgainstTheSampleRegistry(t *testing.T) {
 	run("queryConsentLog", officer, "")
 	run("queryAffectedPersons", officer, "")
 	run("createExport", officer, "")
+	if err := r.Core.WaitIdle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	run("cancelExport", officer, "exportEnded")
 	if err := r.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}

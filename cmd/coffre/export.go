@@ -25,7 +25,7 @@ func newExport(p *program) *cobra.Command {
 		`  coffre export consentLog --data data --format csv --reason audit --out consents.csv
   coffre export verify consents.csv --key keys.json`,
 		newExportConsentLog(p), newExportRegister(p), newExportAccessLog(p), newExportRefusals(p),
-		newExportList(p), newExportVerify(p))
+		newExportList(p), newExportCancel(p), newExportVerify(p))
 }
 
 // asked holds the flags that say what an export is of.

@@ -71,6 +71,10 @@ func TestExportIsWholeOrNotThere(t *testing.T) {
 	if !strings.Contains(got.err, "storageFull: no room") {
 		t.Errorf("err %q", got.err)
 	}
+	got = answering(t, exports(t, content, sum, contract.TaskStateCancelled)).must(exitFailed, "export", "consentLog", "--reason", "audit", "--data", t.TempDir(), "--out", out, "--force")
+	if !strings.Contains(got.err, errTaskCancelled.Error()) {
+		t.Errorf("err %q", got.err)
+	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}

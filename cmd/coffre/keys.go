@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -303,9 +304,13 @@ func finished(s contract.TaskProgress) (bool, time.Time, error) {
 		return false, s.PollAfter, nil
 	case contract.TaskStateFailed:
 		return false, time.Time{}, &client.Refusal{Problem: s.Problem}
+	case contract.TaskStateCancelled:
+		return false, time.Time{}, errTaskCancelled
 	}
 	return true, time.Time{}, nil
 }
+
+var errTaskCancelled = errors.New("somebody cancelled it")
 
 func yes(b bool) string {
 	if b {

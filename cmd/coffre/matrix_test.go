@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/getkin/kin-openapi/openapi3"
 	"github.com/google/uuid"
@@ -24,6 +25,7 @@ import (
 	"coffre/handlers/contract"
 	"coffre/handlers/edge/apitest"
 	"coffre/handlers/edge/token"
+	"coffre/handlers/work"
 )
 
 // caller names one of the callers of the access matrix.
@@ -137,6 +139,7 @@ var accessMatrix = map[string][]cell{
 	"approveRelease":    {{body: `{"ssin":"{ssin}"}`, may: by(200, secondOfficer).and(403, anOfficer), refusal: "resourceNotFound", fresh: true, before: proposed}},
 	"correctDeath":      {{body: `{"ssin":"{ssin}"}`, may: by(204, sayer), refusal: "resourceNotFound", refusals: problem("deathRightMissing", source, otherIssuer), fresh: true, before: reportedDead}},
 	"createBackup":      {{body: `{"recipients":["{recipient}"]}`, may: by(200, anOperator)}},
+	"cancelExport":      {{body: `{"reason":"noLongerWanted"}`, may: by(200, anOfficer, secondOfficer), refusal: "resourceNotFound", before: exportWaiting}},
 	"createExport":      {{body: theExport, may: by(202, anOfficer, secondOfficer)}},
 	"endMandate":        {{body: `{}`, may: by(200, self, invited), refusal: "resourceNotFound", fresh: true}},
 	"getAccessLog":      {{may: by(200, self, relative, anOfficer, secondOfficer), refusal: "resourceNotFound", absent: by(200, anOfficer, secondOfficer)}},
@@ -488,6 +491,24 @@ func exportMade(t *testing.T, m *matrix, things holdings) {
 	if err := m.Core.WaitIdle(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// exportWaiting has an export that nobody makes.
+func exportWaiting(t *testing.T, m *matrix, things holdings) {
+	t.Helper()
+	things["exportId"] = m.waitingExport(t).String()
+}
+
+// waitingExport returns an export that was asked for and that nobody makes.
+func (r *rig) waitingExport(t *testing.T) uuid.UUID {
+	t.Helper()
+	waits := work.ExportManifest{
+		Export: uuid.New(), Kind: contract.ExportKindConsentLog, Format: contract.ExportFormatCsv, State: contract.TaskStateProcessing, Created: time.Now().UTC(),
+	}
+	if err := r.Core.SaveExport(t.Context(), waits); err != nil {
+		t.Fatal(err)
+	}
+	return waits.Export
 }
 
 // backedUpElsewhere has the databases backed up by tools of their own.

@@ -154,6 +154,7 @@ var recordedOperations = map[string]left{
 	"listExports":          none("the states of tasks; each file is another operation"),
 	"getExport":            none("the state of a task; the file is another operation"),
 	"getExportContent":     events("audit.operated"),
+	"cancelExport":         events("audit.operated"),
 
 	"requestErasure":        events("citizen.erasure-requested"),
 	"approveErasure":        events("citizen.erasure-approved").when("then the vault's own steps: `citizen.erasure-started`, `citizen.key-destroyed` or `document.content-destroyed`, `citizen.erasure-completed`, `citizen.erasure-finalised`, or `citizen.erasure-stopped`"),

@@ -129,21 +129,43 @@ func (t *Table) Begin(ctx context.Context, id uuid.UUID) (_ Content, ok bool, er
 	return t.content(id, r), true, nil
 }
 
-// Vouch says until ctx ends, again and again, that this process is at an attempt. A time that
-// cannot be written is passed over.
-func (t *Table) Vouch(ctx context.Context, id uuid.UUID, c Content) {
-	again := time.NewTicker(Silence / 4)
+// VouchEvery is the time between two words of a process that it is at an attempt.
+const VouchEvery = 5 * time.Second
+
+// Vouch says until ctx ends, again and again, that this process is at an attempt. It returns
+// true when the attempt cannot end the export any more: it ended, or a later one began. A time
+// that cannot be written is passed over.
+func (t *Table) Vouch(ctx context.Context, id uuid.UUID, c Content) (overtaken bool) {
+	again := time.NewTicker(VouchEvery)
 	defer again.Stop()
 	for {
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			return
+			return false
 		}
-		_, _ = keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (int64, error) { // the next one may
+		n, err := keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (int64, error) { // the next one may
 			return tx.Exec(`UPDATE exports SET vouched = ? WHERE id = ? AND attempt = ?`, t.now().UnixMicro(), id[:], c.Attempt)
 		})
+		if err == nil && n == 0 {
+			return true
+		}
 	}
+}
+
+// Cancel ends an export that has not ended durably with a manifest that says so: no attempt
+// ends it any more, and the keys of what attempts stored are gone. One that has ended, or that
+// is none, stays as it is.
+func (t *Table) Cancel(ctx context.Context, id uuid.UUID, manifest []byte) error {
+	salt := make([]byte, 32) // of which no content was sealed
+	rand.Read(salt)
+	_, err := keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (int64, error) {
+		return tx.Exec(`UPDATE exports SET ended = 1, size = 0, attempt = attempt + 1, salt = ?, manifest = ? WHERE id = ? AND ended = 0`, salt, manifest, id[:])
+	})
+	if err != nil {
+		return fmt.Errorf("cancel an export: %w", err)
+	}
+	return nil
 }
 
 // End ends an export durably with the content of an attempt and a manifest that says how it

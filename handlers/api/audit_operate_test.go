@@ -19,6 +19,7 @@ import (
 	"coffre/eventstore/faulty"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
+	"coffre/handlers/work"
 )
 
 // madeBackups is a Backups that knows one backup and writes nothing.
@@ -54,6 +55,10 @@ func TestActsAreOnRecord(t *testing.T) {
 	ana := tv.person(t, 1)
 	agreed := tv.consentTo(t, ana, discount)
 	export := tv.export(t, contract.ExportCreate{Format: contract.ExportFormatCsv})
+	waits := work.ExportManifest{Export: uuid.New(), Kind: contract.ExportKindRegister, Format: contract.ExportFormatCsv, State: contract.TaskStateProcessing, Created: tv.Clock.Now()}
+	if err := tv.SaveExport(t.Context(), waits); err != nil {
+		t.Fatal(err)
+	}
 	tv.household(t, 2)
 	forgotten := tv.person(t, 2)
 	erasure := tv.erase(t, forgotten, domain.DocumentID{})
@@ -168,6 +173,9 @@ func TestActsAreOnRecord(t *testing.T) {
 		}},
 		{officer, audit.Operated{Act: audit.DownloadExport, On: export.String()}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.GetExportContent(ctx, contract.GetExportContentRequestObject{ExportID: export})
+		}},
+		{officer, audit.Operated{Act: audit.CancelExport, On: waits.Export.String(), Reason: "noLongerWanted"}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			return tv.CancelExport(ctx, contract.CancelExportRequestObject{ExportID: waits.Export, Params: contract.CancelExportParams{IdempotencyKey: key}, Body: &contract.ExportCancel{Reason: "noLongerWanted"}})
 		}},
 		{officer, audit.Operated{Act: audit.ReadErasure, On: erasure.String(), Citizen: forgotten}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.GetErasure(ctx, contract.GetErasureRequestObject{ErasureID: erasure})

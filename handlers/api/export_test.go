@@ -41,7 +41,7 @@ func (tv *testVault) export(t testing.TB, body contract.ExportCreate) uuid.UUID 
 
 // exportFolder returns where the exports of the only process lie.
 func (tv *testVault) exportFolder() string {
-	return string(tv.Settings.Work.Exports.(work.ExportFolder))
+	return tv.Settings.Work.Exports.(*work.ExportFolder).Dir
 }
 
 func (tv *testVault) exported(t testing.TB, id uuid.UUID) (contract.Export, error) {

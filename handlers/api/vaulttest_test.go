@@ -192,7 +192,7 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 	m.Work = work.Config{
 		Answers: true, Jobs: under,
 		Destroyer: ring.Destroyer, Rotator: ring.Rotator, Shreds: shred.Open(filepath.Join(dir, "shred.list")),
-		ConsentLog: consentlog.New(), Erasures: erasures.New(), Exports: work.ExportFolder(t.TempDir()), Keeper: "a test's",
+		ConsentLog: consentlog.New(), Erasures: erasures.New(), Exports: work.NewExportFolder(t.TempDir()), Keeper: "a test's",
 		LogSigner: tv.Keeper, CertificateSigner: tv.Keeper,
 	}
 	m.Evidence, m.Signals = evidence.New(), signals.New()

@@ -67,6 +67,10 @@ func TestUnknownWordsAreNamedAndPointToTheRegistry(t *testing.T) {
 			_, err := tv.CreateExport(tv.as(t, officer, "createExport", nil), contract.CreateExportRequestObject{Params: contract.CreateExportParams{IdempotencyKey: key()}, Body: &contract.ExportCreate{Kind: contract.ExportKindConsentLog, Format: contract.ExportFormatCsv, Reason: canary}})
 			return err
 		}, "/reason", "reasons"},
+		"cancelExport": {func() error {
+			_, err := tv.CancelExport(tv.as(t, officer, "cancelExport", nil), contract.CancelExportRequestObject{ExportID: uuid.New(), Params: contract.CancelExportParams{IdempotencyKey: key()}, Body: &contract.ExportCancel{Reason: canary}})
+			return err
+		}, "/reason", "reasons"},
 		"queryAffectedPersons": {func() error {
 			_, err := tv.QueryAffectedPersons(tv.as(t, officer, "queryAffectedPersons", nil), contract.QueryAffectedPersonsRequestObject{Body: &contract.AffectedPersonsQuery{DocumentType: canary, Consumer: nobody, Reason: "audit"}})
 			return err

@@ -1592,6 +1592,7 @@ func (e SuppressionState) Valid() bool {
 
 // Defines values for TaskState.
 const (
+	TaskStateCancelled  TaskState = "cancelled"
 	TaskStateDone       TaskState = "done"
 	TaskStateFailed     TaskState = "failed"
 	TaskStateProcessing TaskState = "processing"
@@ -1600,6 +1601,8 @@ const (
 // Valid indicates whether the value is a known member of the TaskState enum.
 func (e TaskState) Valid() bool {
 	switch e {
+	case TaskStateCancelled:
+		return true
 	case TaskStateDone:
 		return true
 	case TaskStateFailed:
@@ -3535,6 +3538,12 @@ type Export struct {
 	// Sha256 of the file, in hexadecimal digits
 	Sha256 string       `json:"sha256,omitempty,omitzero"`
 	Status TaskProgress `json:"status"`
+}
+
+// ExportCancel Example: {"reason":"noLongerWanted"}
+type ExportCancel struct {
+	// Reason Example: issuedInError
+	Reason ReasonCode `json:"reason"`
 }
 
 // ExportCreate Example: {"format":"csv","from":"2026-01-01T00:00:00Z","kind":"consentLog","reason":"audit","until":"2026-02-01T00:00:00Z"}
@@ -5616,11 +5625,13 @@ type TaskProgress struct {
 	PollAfter time.Time `json:"pollAfter,omitempty,omitzero"`
 
 	// Problem RFC 9457
-	Problem Problem   `json:"problem,omitempty,omitzero"`
-	State   TaskState `json:"state"`
+	Problem Problem `json:"problem,omitempty,omitzero"`
+
+	// State `cancelled` is of exports alone
+	State TaskState `json:"state"`
 }
 
-// TaskState defines model for TaskState.
+// TaskState `cancelled` is of exports alone
 type TaskState string
 
 // TextVersion defines model for TextVersion.
@@ -6779,6 +6790,12 @@ type CreateExportParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// CancelExportParams defines parameters for CancelExport.
+type CancelExportParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // GetExportContentParams defines parameters for GetExportContent.
 type GetExportContentParams struct {
 	// Range one range of bytes (RFC 9110); anything else is as if it were absent
@@ -7297,6 +7314,9 @@ type QueryEvidenceJSONRequestBody = EvidenceQuery
 // CreateExportJSONRequestBody defines body for CreateExport for application/json ContentType.
 type CreateExportJSONRequestBody = ExportCreate
 
+// CancelExportJSONRequestBody defines body for CancelExport for application/json ContentType.
+type CancelExportJSONRequestBody = ExportCancel
+
 // ProposeIdentityProviderJSONRequestBody defines body for ProposeIdentityProvider for application/json ContentType.
 type ProposeIdentityProviderJSONRequestBody = IdentityProviderPropose
 
@@ -7554,6 +7574,9 @@ type ServerInterface interface {
 	// GetExport How far an export is, and where its file lies
 	// (GET /exports/{exportId})
 	GetExport(w http.ResponseWriter, r *http.Request, exportID ExportID)
+	// CancelExport Stop an export that waits or is being made
+	// (POST /exports/{exportId}/cancel)
+	CancelExport(w http.ResponseWriter, r *http.Request, exportID ExportID, params CancelExportParams)
 	// GetExportContent The file of a finished export
 	// (GET /exports/{exportId}/content)
 	GetExportContent(w http.ResponseWriter, r *http.Request, exportID ExportID, params GetExportContentParams)
@@ -11966,6 +11989,60 @@ func (siw *ServerInterfaceWrapper) GetExport(w http.ResponseWriter, r *http.Requ
 	handler.ServeHTTP(w, r)
 }
 
+// CancelExport operation middleware
+func (siw *ServerInterfaceWrapper) CancelExport(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "exportId" -------------
+	var exportID ExportID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "exportId", r.PathValue("exportId"), &exportID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "exportId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CancelExportParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CancelExport(w, r, exportID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // GetExportContent operation middleware
 func (siw *ServerInterfaceWrapper) GetExportContent(w http.ResponseWriter, r *http.Request) {
 
@@ -15138,6 +15215,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/exports", wrapper.ListExports)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/exports", wrapper.CreateExport)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/exports/{exportId}", wrapper.GetExport)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/exports/{exportId}/cancel", wrapper.CancelExport)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/exports/{exportId}/content", wrapper.GetExportContent)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/figures", wrapper.GetFigures)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/health", wrapper.GetHealth)
@@ -18624,6 +18702,47 @@ func (response GetExportdefaultApplicationProblemPlusJSONResponse) VisitGetExpor
 	return err
 }
 
+type CancelExportRequestObject struct {
+	ExportID ExportID `json:"exportId"`
+	Params   CancelExportParams
+	Body     *CancelExportJSONRequestBody
+}
+
+type CancelExportResponseObject interface {
+	VisitCancelExportResponse(w http.ResponseWriter) error
+}
+
+type CancelExport200JSONResponse Export
+
+func (response CancelExport200JSONResponse) VisitCancelExportResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CancelExportdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CancelExportdefaultApplicationProblemPlusJSONResponse) VisitCancelExportResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type GetExportContentRequestObject struct {
 	ExportID ExportID `json:"exportId"`
 	Params   GetExportContentParams
@@ -21659,6 +21778,9 @@ type StrictServerInterface interface {
 	// GetExport How far an export is, and where its file lies
 	// (GET /exports/{exportId})
 	GetExport(ctx context.Context, request GetExportRequestObject) (GetExportResponseObject, error)
+	// CancelExport Stop an export that waits or is being made
+	// (POST /exports/{exportId}/cancel)
+	CancelExport(ctx context.Context, request CancelExportRequestObject) (CancelExportResponseObject, error)
 	// GetExportContent The file of a finished export
 	// (GET /exports/{exportId}/content)
 	GetExportContent(ctx context.Context, request GetExportContentRequestObject) (GetExportContentResponseObject, error)
@@ -23913,6 +24035,40 @@ func (sh *strictHandler) GetExport(w http.ResponseWriter, r *http.Request, expor
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetExportResponseObject); ok {
 		if err := validResponse.VisitGetExportResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CancelExport operation middleware
+func (sh *strictHandler) CancelExport(w http.ResponseWriter, r *http.Request, exportID ExportID, params CancelExportParams) {
+	var request CancelExportRequestObject
+
+	request.ExportID = exportID
+	request.Params = params
+
+	var body CancelExportJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CancelExport(ctx, request.(CancelExportRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CancelExport")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CancelExportResponseObject); ok {
+		if err := validResponse.VisitCancelExportResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -34,7 +34,7 @@ func TestManifestsOfFormerVersions(t *testing.T) {
 	if now := read(`"narrowedTo":{"until":"0001-01-01T00:00:00Z"}`); now.From != nil || now.Until == nil || !now.Until.IsZero() {
 		t.Errorf("F1 a manifest until a zero time: %+v", now)
 	}
-	folder := ExportFolder(t.TempDir())
+	folder := NewExportFolder(t.TempDir())
 	id := uuid.New()
 	if err := folder.Add(t.Context(), ExportManifest{Export: id, Filter: consentlog.Filter{Until: new(time.Time{})}}); err != nil {
 		t.Fatal(err)

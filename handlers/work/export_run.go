@@ -130,15 +130,19 @@ func (work *Worker) EnqueueExport(m ExportManifest) {
 		var rows int64
 		var end exportEnd
 		sum := sha256.New() // of this attempt
-		return work.exports.Make(ctx, m, func(w io.Writer) (err error) {
+		making, stop := context.WithCancelCause(ctx)
+		defer stop(nil)
+		work.stops.Store(m.Export, stop)
+		defer work.stops.Delete(m.Export)
+		err := work.exports.Make(making, m, func(ctx context.Context, w io.Writer) (err error) {
 			if end, err = work.exportEnd(ctx, m); err == nil {
 				rows, err = work.exportContent(ctx, m, end, io.MultiWriter(w, sum))
 			}
 			return err
 		}, func(err error) (ExportManifest, error) {
 			switch {
-			case ctx.Err() != nil:
-				return ExportManifest{}, ctx.Err() // the next start makes it
+			case making.Err() != nil:
+				return ExportManifest{}, making.Err() // the next start makes it, unless it was cancelled
 			case passes(err):
 				return ExportManifest{}, err
 			}
@@ -156,7 +160,46 @@ func (work *Worker) EnqueueExport(m ExportManifest) {
 			}
 			return ended, nil
 		})
+		if errors.Is(context.Cause(making), errCancelled) {
+			return nil
+		}
+		return err
 	})
+}
+
+var errCancelled = errors.New("the export was cancelled")
+
+// StopExport ends an export that is queued or being made, in whatever process, and removes
+// what is stored of it. Its task here stops at once, that of another process within
+// [exports.VouchEvery]. It returns the manifest that stands, which is another one where the
+// export had ended before, and edge.ErrNoResource for an export that does not exist.
+func (work *Worker) StopExport(ctx context.Context, m ExportManifest) (ExportManifest, error) {
+	cancelled := m
+	cancelled.State, cancelled.Completed = contract.TaskStateCancelled, work.Timestamp()
+	now, err := work.exports.Cancel(ctx, cancelled)
+	if now.State == contract.TaskStateCancelled {
+		if stop, here := work.stops.Load(m.Export); here {
+			stop.(context.CancelCauseFunc)(errCancelled)
+		}
+	}
+	return now, err
+}
+
+// clearCancelled removes what a crash left of exports that were cancelled.
+func (work *Worker) clearCancelled(ctx context.Context) error {
+	all, err := work.exports.All(ctx)
+	if err != nil {
+		return err
+	}
+	for _, m := range all {
+		if m.State != contract.TaskStateCancelled {
+			continue
+		}
+		if _, err := work.exports.Cancel(ctx, m); err != nil && !errors.Is(err, edge.ErrNoResource) {
+			return err
+		}
+	}
+	return nil
 }
 
 // signExport returns the signed manifest of an export that is done.

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/google/uuid"
@@ -27,21 +28,28 @@ import (
 // ExportFolder keeps exports in a folder of the only process of a vault. An export is two
 // files, named by its id alone: a manifest and, once it is complete, the content. Both hold
 // ids, codes and times only, and are readable by their owner only. An export whose manifest
-// says "processing" at a start was cut off by a crash and is made again.
-type ExportFolder string
+// says "processing" at a start was cut off by a crash and is made again. Make it with
+// [NewExportFolder].
+type ExportFolder struct {
+	Dir string
+	mu  sync.Mutex // held while an export ends: its manifest is read and replaced
+}
+
+// NewExportFolder returns the exports in a folder that is there.
+func NewExportFolder(dir string) *ExportFolder { return &ExportFolder{Dir: dir} }
 
 const manifestSuffix = ".manifest"
 
-func (f ExportFolder) manifest(id uuid.UUID) string {
-	return filepath.Join(string(f), id.String()+manifestSuffix)
+func (f *ExportFolder) manifest(id uuid.UUID) string {
+	return filepath.Join(f.Dir, id.String()+manifestSuffix)
 }
 
-func (f ExportFolder) content(m ExportManifest) string {
-	return filepath.Join(string(f), m.Export.String()+"."+string(m.Format))
+func (f *ExportFolder) content(m ExportManifest) string {
+	return filepath.Join(f.Dir, m.Export.String()+"."+string(m.Format))
 }
 
 // Add implements Exports.
-func (f ExportFolder) Add(_ context.Context, m ExportManifest) error {
+func (f *ExportFolder) Add(_ context.Context, m ExportManifest) error {
 	if _, err := os.Stat(f.manifest(m.Export)); err == nil {
 		return nil
 	}
@@ -49,7 +57,7 @@ func (f ExportFolder) Add(_ context.Context, m ExportManifest) error {
 }
 
 // save stores a manifest durably in place of the one before.
-func (f ExportFolder) save(m ExportManifest) error {
+func (f *ExportFolder) save(m ExportManifest) error {
 	b, err := json.Marshal(m)
 	if err == nil {
 		err = writeAtomically(f.manifest(m.Export), func(w io.Writer) error {
@@ -64,7 +72,7 @@ func (f ExportFolder) save(m ExportManifest) error {
 }
 
 // Find implements Exports.
-func (f ExportFolder) Find(_ context.Context, id uuid.UUID) (ExportManifest, error) {
+func (f *ExportFolder) Find(_ context.Context, id uuid.UUID) (ExportManifest, error) {
 	m, err := readManifest(f.manifest(id))
 	if errors.Is(err, fs.ErrNotExist) {
 		return ExportManifest{}, edge.ErrNoResource
@@ -114,8 +122,8 @@ func (f formerFilter) narrowed() consentlog.Filter {
 }
 
 // All implements Exports.
-func (f ExportFolder) All(context.Context) ([]ExportManifest, error) {
-	entries, err := os.ReadDir(string(f)) // and no pattern, in which the folder's name would count
+func (f *ExportFolder) All(context.Context) ([]ExportManifest, error) {
+	entries, err := os.ReadDir(f.Dir) // and no pattern, in which the folder's name would count
 	if err != nil {
 		return nil, fmt.Errorf("list exports: %w", err)
 	}
@@ -124,7 +132,7 @@ func (f ExportFolder) All(context.Context) ([]ExportManifest, error) {
 		if !strings.HasSuffix(entry.Name(), manifestSuffix) {
 			continue
 		}
-		m, err := readManifest(filepath.Join(string(f), entry.Name()))
+		m, err := readManifest(filepath.Join(f.Dir, entry.Name()))
 		if err != nil {
 			return nil, err
 		}
@@ -137,28 +145,67 @@ func (f ExportFolder) All(context.Context) ([]ExportManifest, error) {
 }
 
 // Unfinished implements Exports.
-func (f ExportFolder) Unfinished(ctx context.Context) ([]ExportManifest, error) {
+func (f *ExportFolder) Unfinished(ctx context.Context) ([]ExportManifest, error) {
 	all, err := f.All(ctx)
 	return slices.DeleteFunc(all, func(m ExportManifest) bool { return m.State != contract.TaskStateProcessing }), err
 }
 
 // Make implements Exports.
-func (f ExportFolder) Make(_ context.Context, m ExportManifest, write func(io.Writer) error, end func(error) (ExportManifest, error)) error {
-	now, err := readManifest(f.manifest(m.Export))
-	if errors.Is(err, fs.ErrNotExist) || err == nil && now.State != contract.TaskStateProcessing {
-		return nil
-	} else if err != nil {
+func (f *ExportFolder) Make(ctx context.Context, m ExportManifest, write func(context.Context, io.Writer) error, end func(error) (ExportManifest, error)) error {
+	if _, going, err := f.going(m.Export); err != nil || !going {
 		return err
 	}
-	ended, err := end(writeAtomically(f.content(m), write))
+	wrong := writeAtomically(f.content(m), func(w io.Writer) error { return write(ctx, w) })
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now, going, err := f.going(m.Export)
+	switch {
+	case err != nil:
+		return err
+	case !going && now.State != contract.TaskStateDone: // cancelled, or removed
+		return f.removeContent(m)
+	case !going:
+		return nil
+	}
+	ended, err := end(wrong)
 	if err != nil {
 		return err
 	}
 	return f.save(ended)
 }
 
+// going returns the manifest of an export, and whether the export is processing; none, and
+// false, when there is no such export.
+func (f *ExportFolder) going(id uuid.UUID) (m ExportManifest, going bool, err error) {
+	m, err = readManifest(f.manifest(id))
+	if errors.Is(err, fs.ErrNotExist) {
+		return ExportManifest{}, false, nil
+	}
+	return m, err == nil && m.State == contract.TaskStateProcessing, err
+}
+
+// Cancel implements Exports.
+func (f *ExportFolder) Cancel(ctx context.Context, cancelled ExportManifest) (ExportManifest, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	now, err := f.Find(ctx, cancelled.Export)
+	if err != nil {
+		return ExportManifest{}, err
+	}
+	if now.State == contract.TaskStateProcessing {
+		if err := f.save(cancelled); err != nil {
+			return ExportManifest{}, err
+		}
+		now = cancelled
+	}
+	if now.State == contract.TaskStateCancelled {
+		err = f.removeContent(now)
+	}
+	return now, err
+}
+
 // Open implements Exports.
-func (f ExportFolder) Open(_ context.Context, m ExportManifest) (io.ReadSeekCloser, int64, error) {
+func (f *ExportFolder) Open(_ context.Context, m ExportManifest) (io.ReadSeekCloser, int64, error) {
 	file, err := os.Open(f.content(m))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, 0, edge.ErrNoResource
@@ -173,11 +220,22 @@ func (f ExportFolder) Open(_ context.Context, m ExportManifest) (io.ReadSeekClos
 }
 
 // Remove implements Exports.
-func (f ExportFolder) Remove(_ context.Context, m ExportManifest) error {
-	for _, path := range []string{f.content(m), partPath(f.content(m)), f.manifest(m.Export)} {
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("remove an export: %w", err)
-		}
+func (f *ExportFolder) Remove(_ context.Context, m ExportManifest) error {
+	if err := f.removeContent(m); err != nil {
+		return err
+	}
+	return removeExportFile(f.manifest(m.Export))
+}
+
+// removeContent removes what was stored of an export, whole or in part.
+func (f *ExportFolder) removeContent(m ExportManifest) error {
+	return errors.Join(removeExportFile(f.content(m)), removeExportFile(partPath(f.content(m))))
+}
+
+// removeExportFile removes a file that may be there.
+func removeExportFile(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove an export: %w", err)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"coffre/eventstore/blob"
 	"coffre/eventstore/exports"
 	"coffre/eventstore/seal"
+	"coffre/handlers/contract"
 	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 )
@@ -104,20 +105,28 @@ func (s SharedExports) those(ctx context.Context, are func(exports.Export) bool)
 }
 
 // Make implements Exports.
-func (s SharedExports) Make(ctx context.Context, m ExportManifest, write func(io.Writer) error, end func(error) (ExportManifest, error)) (err error) {
+func (s SharedExports) Make(ctx context.Context, m ExportManifest, write func(context.Context, io.Writer) error, end func(error) (ExportManifest, error)) (err error) {
 	c, ok, err := s.table.Begin(ctx, m.Export)
 	if err != nil || !ok {
 		return err
 	}
-	vouching, stop := context.WithCancel(ctx)
+	vouching, stop := context.WithCancelCause(ctx)
 	done := make(chan struct{})
 	claimed := c // which is not changed below
-	go func() { defer close(done); s.table.Vouch(vouching, m.Export, claimed) }()
-	defer func() { stop(); <-done }()
+	go func() {
+		defer close(done)
+		if s.table.Vouch(vouching, m.Export, claimed) {
+			stop(errOvertaken)
+		}
+	}()
+	defer func() { stop(nil); <-done }()
 
 	kept := false
 	defer func() {
-		if !kept { // what ctx's end leaves is removed with the export
+		switch {
+		case errors.Is(context.Cause(ctx), errCancelled): // and so no end was one
+			err = errors.Join(err, s.discard(ctx, c))
+		case !kept: // what ctx's end leaves is removed with the export
 			err = errors.Join(err, s.blobs.Delete(ctx, c.Name))
 		}
 	}()
@@ -127,14 +136,18 @@ func (s SharedExports) Make(ctx context.Context, m ExportManifest, write func(io
 	}
 	defer func() { err = errors.Join(err, file.Close(), os.Remove(file.Name())) }()
 	buffered := bufio.NewWriterSize(file, 1<<16)
-	wrong := write(buffered)
+	wrong := write(vouching, buffered)
 	if wrong == nil {
 		wrong = buffered.Flush()
 	}
 	if wrong == nil {
-		if c.Size, err = s.put(ctx, c, file); err != nil {
-			return err
-		}
+		c.Size, err = s.put(vouching, c, file)
+	}
+	if errors.Is(context.Cause(vouching), errOvertaken) {
+		return nil
+	}
+	if err != nil {
+		return err
 	}
 	ended, err := end(wrong)
 	if err != nil {
@@ -147,6 +160,46 @@ func (s SharedExports) Make(ctx context.Context, m ExportManifest, write func(io
 	won, err := s.table.End(ctx, m.Export, c, b)
 	kept = wrong == nil && (won || err != nil) // an end of unknown outcome may have been one
 	return err
+}
+
+// errOvertaken stops an attempt whose export ended, or is made by another one.
+var errOvertaken = errors.New("another attempt at the export began, or it has ended")
+
+// Cancel implements Exports.
+func (s SharedExports) Cancel(ctx context.Context, cancelled ExportManifest) (ExportManifest, error) {
+	b, err := json.Marshal(cancelled)
+	if err != nil {
+		return ExportManifest{}, fmt.Errorf("keep an export's manifest: %w", err)
+	}
+	if err := s.table.Cancel(ctx, cancelled.Export, b); err != nil {
+		return ExportManifest{}, err
+	}
+	e, err := s.find(ctx, cancelled.Export)
+	if err != nil {
+		return ExportManifest{}, err
+	}
+	now, err := manifestOf(e)
+	if err != nil || now.State != contract.TaskStateCancelled {
+		return now, err
+	}
+	return now, s.removeContents(ctx, e)
+}
+
+// discard removes what an attempt stored, although ctx has ended.
+func (s SharedExports) discard(ctx context.Context, c exports.Content) error {
+	ctx, stop := context.WithTimeout(context.WithoutCancel(ctx), discardTimeout)
+	defer stop()
+	return s.blobs.Delete(ctx, c.Name)
+}
+
+// removeContents removes what attempts at an export stored.
+func (s SharedExports) removeContents(ctx context.Context, e exports.Export) error {
+	for _, name := range e.Names() {
+		if err := s.blobs.Delete(ctx, name); err != nil {
+			return fmt.Errorf("remove an export: %w", err)
+		}
+	}
+	return nil
 }
 
 // put stores a file sealed, whole and durably.
@@ -196,10 +249,8 @@ func (s SharedExports) Remove(ctx context.Context, m ExportManifest) error {
 	} else if err != nil {
 		return err
 	}
-	for _, name := range e.Names() {
-		if err := s.blobs.Delete(ctx, name); err != nil {
-			return fmt.Errorf("remove an export: %w", err)
-		}
+	if err := s.removeContents(ctx, e); err != nil {
+		return err
 	}
 	return s.table.Remove(ctx, m.Export)
 }

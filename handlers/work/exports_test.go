@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -88,7 +89,7 @@ func newExport(at time.Time) ExportManifest {
 
 // makeExport makes an export with a content, or fails it with an error.
 func makeExport(ctx context.Context, e Exports, m ExportManifest, content string, wrong error) error {
-	return e.Make(ctx, m, func(w io.Writer) error {
+	return e.Make(ctx, m, func(_ context.Context, w io.Writer) error {
 		_, err := io.WriteString(w, content)
 		return errors.Join(err, wrong)
 	}, func(err error) (ExportManifest, error) {
@@ -137,6 +138,14 @@ func filesIn(t *testing.T, dir string) (n int) {
 	return n
 }
 
+// manifests is how many files the manifests of n exports are.
+func manifests(e Exports, n int) int {
+	if _, files := e.(*ExportFolder); files {
+		return n
+	}
+	return 0
+}
+
 // TestExportsAreKept is the contract of the port, run by each that keeps exports.
 func TestExportsAreKept(t *testing.T) {
 	run := func(t *testing.T, e Exports, left func() int) {
@@ -181,14 +190,61 @@ func TestExportsAreKept(t *testing.T) {
 			t.Errorf("made again: %v", err)
 		}
 		away := errors.New("away")
-		err = e.Make(ctx, later, func(io.Writer) error { return nil }, func(error) (ExportManifest, error) { return ExportManifest{}, away })
+		err = e.Make(ctx, later, func(context.Context, io.Writer) error { return nil }, func(error) (ExportManifest, error) { return ExportManifest{}, away })
 		if !errors.Is(err, away) {
 			t.Errorf("%v, want what end returned", err)
 		}
 		if err := makeExport(ctx, e, later, "later", nil); err != nil || opened(t, e, later) != "later" {
 			t.Errorf("after a failed end: %v", err)
 		}
-		for _, m := range all {
+		// What is cancelled, before it is made or meanwhile, stays so; what ended otherwise does too.
+		cancelled := func(m ExportManifest) ExportManifest {
+			m.State = contract.TaskStateCancelled
+			return m
+		}
+		if now, err := e.Cancel(ctx, cancelled(done)); err != nil || now.State != contract.TaskStateDone || opened(t, e, done) != large {
+			t.Errorf("cancelled when it was done: %+v %v", now, err)
+		}
+		if _, err := e.Cancel(ctx, cancelled(newExport(at))); !errors.Is(err, edge.ErrNoResource) {
+			t.Errorf("cancelled where there is none: %v", err)
+		}
+		before, kept := newExport(at.Add(4*time.Second)), left()
+		meanwhile := newExport(at.Add(5 * time.Second))
+		if err := errors.Join(e.Add(ctx, before), e.Add(ctx, meanwhile)); err != nil {
+			t.Fatal(err)
+		}
+		for range 2 {
+			if now, err := e.Cancel(ctx, cancelled(before)); err != nil || now.State != contract.TaskStateCancelled {
+				t.Errorf("cancelled before it was made: %+v %v", now, err)
+			}
+		}
+		err = e.Make(ctx, meanwhile, func(_ context.Context, w io.Writer) error {
+			_, err := io.WriteString(w, "half of it")
+			now, cancelling := e.Cancel(ctx, cancelled(meanwhile))
+			if now.State != contract.TaskStateCancelled {
+				t.Errorf("cancelled meanwhile: %+v", now)
+			}
+			return errors.Join(err, cancelling)
+		}, func(err error) (ExportManifest, error) {
+			m := meanwhile
+			m.State = contract.TaskStateDone
+			return m, err
+		})
+		if err := errors.Join(err, makeExport(ctx, e, before, "made all the same", nil), makeExport(ctx, e, meanwhile, "made again", nil)); err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range []ExportManifest{before, meanwhile} {
+			if now, err := e.Find(ctx, m.Export); err != nil || now.State != contract.TaskStateCancelled {
+				t.Errorf("after it was made: %+v %v", now, err)
+			}
+		}
+		if rest, err := e.Unfinished(ctx); err != nil || len(rest) != 0 {
+			t.Errorf("unfinished: %v %v", rest, err)
+		}
+		if extra := left() - kept - manifests(e, 2); extra != 0 {
+			t.Errorf("%d files are left of what was cancelled", extra)
+		}
+		for _, m := range append(all, before, meanwhile) {
 			if err := errors.Join(e.Remove(ctx, m), e.Remove(ctx, m)); err != nil {
 				t.Fatal(err)
 			}
@@ -205,7 +261,7 @@ func TestExportsAreKept(t *testing.T) {
 	}
 	t.Run("folder", func(t *testing.T) {
 		dir := t.TempDir()
-		run(t, ExportFolder(dir), func() int { return filesIn(t, dir) })
+		run(t, NewExportFolder(dir), func() int { return filesIn(t, dir) })
 	})
 	onEachSharing(t, func(t *testing.T, s *sharing) {
 		e := s.process(t)
@@ -290,7 +346,7 @@ func TestExportOfAProcessThatIsGone(t *testing.T) {
 		if !mine(other) {
 			t.Error("nobody steps in")
 		}
-		err := gone.Make(ctx, m, func(w io.Writer) error {
+		err := gone.Make(ctx, m, func(_ context.Context, w io.Writer) error {
 			_, err := io.WriteString(w, "slow")
 			return errors.Join(err, makeExport(ctx, other, m, "stepped in", nil))
 		}, func(err error) (ExportManifest, error) { return m, err })
@@ -302,6 +358,38 @@ func TestExportOfAProcessThatIsGone(t *testing.T) {
 		}
 		if got := opened(t, gone, m); got != "stepped in" {
 			t.Errorf("%q", got)
+		}
+	})
+}
+
+// An export that another process cancels stops within a word of the process that makes it, and
+// leaves nothing.
+func TestExportCancelledByAnotherProcessStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		db := ringtest.OpenDB(t, t.TempDir())
+		s := newSharing(t, func() *keysdb.DB { return db })
+		here, there := s.process(t), s.process(t)
+		m := newExport(s.time.now())
+		if err := here.Add(t.Context(), m); err != nil {
+			t.Fatal(err)
+		}
+		err := here.Make(t.Context(), m, func(ctx context.Context, w io.Writer) error {
+			_, err := io.WriteString(w, "half of it")
+			ended := m
+			ended.State = contract.TaskStateCancelled
+			_, cancelling := there.Cancel(t.Context(), ended)
+			select {
+			case <-ctx.Done():
+			case <-time.After(exports.VouchEvery + time.Millisecond):
+				t.Error("it goes on")
+			}
+			return errors.Join(err, cancelling, ctx.Err())
+		}, func(error) (ExportManifest, error) {
+			t.Error("it was ended once more")
+			return m, nil
+		})
+		if err != nil || filesIn(t, s.stored) != 0 || filesIn(t, here.scratch) != 0 {
+			t.Errorf("%v, %d files are stored, %d in the scratch folder", err, filesIn(t, s.stored), filesIn(t, here.scratch))
 		}
 	})
 }

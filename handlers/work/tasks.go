@@ -209,11 +209,11 @@ func (work *Worker) runTasks(ctx context.Context) {
 // tidyInterval is the time between two removals of expired exports, files and request keys.
 const tidyInterval = time.Hour
 
-// tidy removes expired exports, expired answers to requests, counts of days that are over,
+// tidy removes expired exports, what a crash left of cancelled ones, expired answers to requests, counts of days that are over,
 // and files that nothing needs.
 func (work *Worker) tidy(ctx context.Context) error {
 	_, err := work.Requests.Purge(ctx)
-	return errors.Join(err, work.Quotas.Purge(ctx), work.removeOldExports(ctx), work.tidyFiles(ctx), work.Keys.PurgeSuppressions(ctx))
+	return errors.Join(err, work.Quotas.Purge(ctx), work.removeOldExports(ctx), work.clearCancelled(ctx), work.tidyFiles(ctx), work.Keys.PurgeSuppressions(ctx))
 }
 
 // runTask runs one task to its end. A refusal ends it, for a person has to act first.

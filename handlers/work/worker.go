@@ -78,6 +78,7 @@ type Worker struct {
 	rewrap   progress  // of the last rotation of the key-encryption key
 	repepper progress  // of the last rotation of the pepper
 	signing  notedKeys // signing keys that are on record
+	stops    sync.Map  // what stops each export that is being made here: context.CancelCauseFunc by id
 	making   sync.Map  // how many rows each export has so far that is being made here: *atomic.Int64 by id
 
 	removedFiles atomic.Int64 // by sweeps

@@ -599,6 +599,14 @@ func (c *Client) GetExport(ctx context.Context, exportID ExportID) (*http.Respon
 	return c.do(ctx, r)
 }
 
+// CancelExport: Stop an export that waits or is being made.
+func (c *Client) CancelExport(ctx context.Context, exportID ExportID, params CancelExportParams, body CancelExportJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/exports/%s/cancel", text(exportID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
 // GetExportContent: The file of a finished export.
 func (c *Client) GetExportContent(ctx context.Context, exportID ExportID, params GetExportContentParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: fmt.Sprintf("/exports/%s/content", text(exportID))}

@@ -372,7 +372,7 @@ func (a *assembly) makeCore(ctx context.Context) error {
 // processes find them.
 func (a *assembly) exports(ctx context.Context) (work.Exports, error) {
 	if !a.places.shared() {
-		return work.ExportFolder(a.dir.File(exportFolder)), exports.Migrate(ctx, a.places.keys)
+		return work.NewExportFolder(a.dir.File(exportFolder)), exports.Migrate(ctx, a.places.keys)
 	}
 	process, err := a.dir.process()
 	if err != nil {
