@@ -94,26 +94,30 @@ func (p *Pages) serveErasure(w http.ResponseWriter, r *http.Request, s session) 
 	if err != nil {
 		return err
 	}
+	registry, err := p.registry(r.Context())
+	if err != nil {
+		return err
+	}
 	pg := s.page("erasure.title")
-	v := erasureView{id: id, scope: pg.say("scope." + string(found.Scope)), state: pg.value(string(found.State)), asked: pg.moment(found.RequestedAt)}
+	return p.show(w, r, http.StatusOK, erasurePage(pg, pg.erasure(found, registry)))
+}
+
+// erasure puts into words how far an erasure is.
+func (p page) erasure(found contract.Erasure, registry contract.Registry) erasureView {
+	id := found.ErasureID.String()
+	v := erasureView{id: id, scope: p.say("scope." + string(found.Scope)), state: p.value(string(found.State)), asked: p.moment(found.RequestedAt)}
 	for to, at := range map[*string]time.Time{&v.approved: found.ApprovedAt, &v.destroyed: found.KeysDestroyedAt, &v.stopped: found.StoppedAt, &v.final: found.FinalAt} {
 		if !at.IsZero() {
-			*to = pg.moment(at)
+			*to = p.moment(at)
 		}
 	}
 	if found.Certificate != "" {
-		v.certificate = pg.to("/erasures/" + id + "/certificate")
+		v.certificate = p.to("/erasures/" + id + "/certificate")
 	}
-	if len(found.Duties) > 0 {
-		registry, err := get[contract.Registry](r.Context(), p, session{}, "/registry", nil)
-		if err != nil {
-			return err
-		}
-		for _, d := range found.Duties {
-			v.duties = append(v.duties, pg.say("erasure.duty", pg.typeLabel(registry, d.DocumentType), pg.reasonLabel(registry, d.Rule)))
-		}
+	for _, d := range found.Duties {
+		v.duties = append(v.duties, p.say("erasure.duty", p.typeLabel(registry, d.DocumentType), p.reasonLabel(registry, d.Rule)))
 	}
-	return p.show(w, r, http.StatusOK, erasurePage(pg, v))
+	return v
 }
 
 // serveCertificate hands on the certificate of an erasure.

@@ -21,6 +21,7 @@ type lookedView struct {
 	looks    []look
 	next     string
 	grouped  bool
+	officer  bool // a privacy officer reads it, not the citizen
 }
 
 // listLink leads to one of the lists of an access log.

@@ -38,13 +38,21 @@ type Pages struct {
 	// Login says how people log in at the provider; nil: in a vault for trying out they are
 	// believed.
 	Login *Login
-	// Mint returns an access token for a citizen, or an error. It is asked where Login is nil.
-	Mint func(ssin domain.SSIN) (string, error)
+	// Mint returns an access token for somebody, or an error. It is asked where Login is nil.
+	Mint func(Somebody) (string, error)
 	Now  func() time.Time
 	Slog *slog.Logger
 
 	roots []string                // where the paths of pages begin
 	menus map[domain.Role][]entry // what people are led to, by role
+}
+
+// Somebody is who signs in where people are believed: a citizen by their number, or a person in
+// another role.
+type Somebody struct {
+	SSIN domain.SSIN // of a citizen
+	Role domain.Role // of anybody else
+	Name string      // tells two persons in one role apart; not of a citizen
 }
 
 // maxForm bounds the bytes of a form.
@@ -142,7 +150,20 @@ type personal struct {
 	serve         func(p *Pages, w http.ResponseWriter, r *http.Request, s session) error
 }
 
-var citizens = []domain.Role{domain.RoleCitizen}
+var (
+	citizens = []domain.Role{domain.RoleCitizen}
+	officers = []domain.Role{domain.RolePrivacyOfficer}
+)
+
+// believed are the persons in other roles than the citizen's as whom somebody signs in where
+// people are believed, by what the form calls them. Two are privacy officers: whoever asked for
+// an erasure cannot approve it.
+var believed = map[string]Somebody{
+	"auditor":  {Role: domain.RoleAuditor, Name: "page auditor"},
+	"officer1": {Role: domain.RolePrivacyOfficer, Name: "page officer 1"},
+	"officer2": {Role: domain.RolePrivacyOfficer, Name: "page officer 2"},
+	"operator": {Role: domain.RoleOperator, Name: "page operator"},
+}
 
 // personals are the routes of those who are logged in, one a line.
 var personals = []personal{
@@ -170,6 +191,34 @@ var personals = []personal{
 	{"GET /petitions/{id}", "", citizens, (*Pages).servePetition},
 	{"GET /dispute", "", citizens, (*Pages).serveDispute},
 	{"POST /dispute", "", citizens, (*Pages).answerDispute},
+	{"GET /officer", "menu.figures", officers, (*Pages).serveFigures},
+	{"GET /officer/trend", "", officers, (*Pages).serveTrend},
+	{"GET /officer/citizen", "menu.lookup", officers, (*Pages).serveLookup},
+	{"POST /officer/citizen", "", officers, (*Pages).answerLookup},
+	{"GET /officer/citizens/{id}", "", officers, (*Pages).serveCitizen},
+	{"GET /officer/citizens/{id}/looked", "", officers, (*Pages).serveCitizenLooked},
+	{"POST /officer/citizens/{id}/hold", "", officers, (*Pages).answerHold},
+	{"POST /officer/citizens/{id}/erase", "", officers, (*Pages).answerOfficerErase},
+	{"GET /officer/consents", "menu.consentLog", officers, (*Pages).serveConsentLog},
+	{"GET /officer/consents/{id}", "", officers, (*Pages).serveConsentHistory},
+	{"GET /officer/consents/{id}/looked", "", officers, (*Pages).serveConsentUses},
+	{"GET /officer/consents/{id}/receipt", "", officers, (*Pages).serveReceipt},
+	{"GET /officer/exports", "menu.exports", officers, (*Pages).serveExports},
+	{"POST /officer/exports", "", officers, (*Pages).answerExport},
+	{"GET /officer/exports/{id}", "", officers, (*Pages).serveExport},
+	{"GET /officer/exports/{id}/content", "", officers, (*Pages).serveExportContent},
+	{"GET /officer/exports/{id}/manifest", "", officers, (*Pages).serveExportManifest},
+	{"GET /officer/inbox", "menu.inbox", officers, (*Pages).serveInbox},
+	{"GET /officer/inbox/{list}", "", officers, (*Pages).serveInboxList},
+	{"GET /officer/erasures/{id}", "", officers, (*Pages).serveAskedErasure},
+	{"POST /officer/erasures/{id}/approve", "", officers, (*Pages).answerApprove},
+	{"GET /officer/erasures/{id}/certificate", "", officers, (*Pages).serveCertificate},
+	{"GET /officer/holds/{citizen}/{id}", "", officers, (*Pages).serveHold},
+	{"POST /officer/holds/{citizen}/{id}/lift", "", officers, (*Pages).answerLift},
+	{"GET /officer/petitions/{id}", "", officers, (*Pages).servePetitionToAnswer},
+	{"POST /officer/petitions/{id}/answer", "", officers, (*Pages).answerPetition},
+	{"GET /officer/register", "menu.register", officers, (*Pages).serveRegister},
+	{"GET /officer/register/file", "", officers, (*Pages).serveRegisterFile},
 }
 
 // Handler returns the pages, and the API for every path that is none of theirs. Where people are
@@ -177,7 +226,7 @@ var personals = []personal{
 func (p *Pages) Handler() http.Handler {
 	p.roots = []string{"/signin", "/signout", "/signedout", "/accessibility", "/assets"}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "/wallet", http.StatusSeeOther) })
+	mux.HandleFunc("GET /{$}", p.home)
 	mux.HandleFunc("GET /signin", func(w http.ResponseWriter, r *http.Request) { p.signIn(w, r, http.StatusOK, false) })
 	if p.Login == nil {
 		mux.HandleFunc("POST /signin", p.answerSignIn)
@@ -302,7 +351,7 @@ func (p *Pages) personal(route personal) http.HandlerFunc {
 		case errors.Is(err, errNoSession):
 			http.Redirect(w, r, "/signin", http.StatusSeeOther)
 		case errors.As(err, &refused):
-			p.wrong(w, r, refused.status)
+			p.refuse(w, r, refused)
 		default:
 			p.fault(r, err)
 			p.wrong(w, r, http.StatusServiceUnavailable)
@@ -330,7 +379,10 @@ func (p *Pages) sessionOf(r *http.Request) (s session, err error) {
 // one of this session.
 func (s *session) read(r *http.Request) error {
 	s.path, s.query = r.URL.Path, r.URL.Query()
-	s.of, s.seen = s.query.Get("of"), s.query.Get("at")
+	s.seen = s.query.Get("at")
+	if s.caller.Role == domain.RoleCitizen { // nobody else acts in another's name
+		s.of = s.query.Get("of")
+	}
 	if r.Method == http.MethodPost {
 		if r.ParseForm() != nil {
 			return &refusedError{status: http.StatusBadRequest}
@@ -338,7 +390,9 @@ func (s *session) read(r *http.Request) error {
 		if !s.secret.fits(r.PostForm.Get("form")) {
 			return &refusedError{status: http.StatusForbidden}
 		}
-		s.of = r.PostForm.Get("of")
+		if s.caller.Role == domain.RoleCitizen {
+			s.of = r.PostForm.Get("of")
+		}
 	}
 	if s.of == "" {
 		return nil
@@ -369,7 +423,13 @@ func (p *Pages) signIn(w http.ResponseWriter, r *http.Request, status int, wrong
 		p.fault(r, p.show(w, r, status, loginPage(page{tongue: l, title: l.say("login.title")})))
 		return
 	}
-	p.fault(r, p.show(w, r, status, signInPage(page{tongue: l, title: l.say("signIn.title")}, wrong)))
+	var roles []string // those of believed that have pages
+	for _, name := range slices.Sorted(maps.Keys(believed)) {
+		if p.hasPages(believed[name].Role) {
+			roles = append(roles, name)
+		}
+	}
+	p.fault(r, p.show(w, r, status, signInPage(page{tongue: l, title: l.say("signIn.title")}, wrong, roles)))
 }
 
 func (p *Pages) answerSignIn(w http.ResponseWriter, r *http.Request) {
@@ -377,12 +437,15 @@ func (p *Pages) answerSignIn(w http.ResponseWriter, r *http.Request) {
 		p.wrong(w, r, http.StatusBadRequest)
 		return
 	}
-	number, err := domain.ParseSSIN(strings.TrimSpace(r.PostForm.Get("number")))
-	if err != nil {
-		p.signIn(w, r, http.StatusBadRequest, true)
-		return
+	who, err := believed[r.PostForm.Get("as")], error(nil)
+	if who.Role == "" {
+		who.Role = domain.RoleCitizen
+		if who.SSIN, err = domain.ParseSSIN(strings.TrimSpace(r.PostForm.Get("number"))); err != nil {
+			p.signIn(w, r, http.StatusBadRequest, true)
+			return
+		}
 	}
-	accessToken, err := p.Mint(number)
+	accessToken, err := p.Mint(who)
 	if err == nil {
 		err = p.begin(w, r, granted{Access: accessToken})
 	}
@@ -391,7 +454,27 @@ func (p *Pages) answerSignIn(w http.ResponseWriter, r *http.Request) {
 		p.wrong(w, r, http.StatusServiceUnavailable)
 		return
 	}
-	http.Redirect(w, r, "/wallet", http.StatusSeeOther)
+	http.Redirect(w, r, p.homeOf(who.Role), http.StatusSeeOther)
+}
+
+// homeOf returns the address of the first page that a role is led to; that of the login for a
+// role without pages.
+func (p *Pages) homeOf(role domain.Role) string {
+	if p.hasPages(role) {
+		return p.menus[role][0].path
+	}
+	return "/signin"
+}
+
+// home leads whoever is logged in to the first page of their role.
+func (p *Pages) home(w http.ResponseWriter, r *http.Request) {
+	s, err := p.sessionOf(r)
+	if err != nil && !errors.Is(err, errNoSession) {
+		p.fault(r, err)
+		p.wrong(w, r, http.StatusServiceUnavailable)
+		return
+	}
+	http.Redirect(w, r, p.homeOf(s.caller.Role), http.StatusSeeOther)
 }
 
 // signOut ends the session before it says so, and then the one at the provider. A form of
@@ -428,12 +511,22 @@ func (p *Pages) signOut(w http.ResponseWriter, r *http.Request) {
 // wrong shows why there is no page. Statuses that have no words of their own are 503.
 func (p *Pages) wrong(w http.ResponseWriter, r *http.Request, status int) {
 	switch status {
-	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusGone, http.StatusTooManyRequests:
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusConflict, http.StatusGone, http.StatusTooManyRequests:
 	default:
 		status = http.StatusServiceUnavailable
 	}
 	l, key := spoken(r), "wrong."+strconv.Itoa(status)
 	p.fault(r, p.show(w, r, status, wrongPage(page{tongue: l, title: l.say(key + ".title")}, l.say(key+".text"))))
+}
+
+// refuse shows why the API refused: in words of its own where there are some for the slug.
+func (p *Pages) refuse(w http.ResponseWriter, r *http.Request, refused *refusedError) {
+	l := spoken(r)
+	if text, known := allTexts[domain.Language(l)]["refused."+refused.slug]; known {
+		p.fault(r, p.show(w, r, refused.status, wrongPage(page{tongue: l, title: l.say("refused")}, text)))
+		return
+	}
+	p.wrong(w, r, refused.status)
 }
 
 // show sends a page, made whole first, in pieces, while what it holds may be sent.

@@ -41,6 +41,7 @@ type site struct {
 	did     []string          // what was posted to the API: path, key and body
 	rows    map[string][]byte // what Sessions was given
 	now     time.Time
+	minted  []pages.Somebody // who signed in
 }
 
 func newSite(t *testing.T) *site {
@@ -51,7 +52,10 @@ func newSite(t *testing.T) *site {
 	s := &site{t: t, role: domain.RoleCitizen, answers: map[string]any{}, rows: map[string][]byte{}, now: time.Date(2026, time.June, 15, 12, 0, 0, 0, time.UTC)}
 	s.pages = &pages.Pages{
 		API: s, Auth: s, Sessions: seen{table, s}, Now: func() time.Time { return s.now }, Slog: slog.New(slog.DiscardHandler),
-		Mint: func(domain.SSIN) (string, error) { return "the-access-token", nil },
+		Mint: func(who pages.Somebody) (string, error) {
+			s.minted = append(s.minted, who)
+			return "the-access-token", nil
+		},
 	}
 	return s
 }
@@ -93,6 +97,9 @@ func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case int:
 		w.WriteHeader(said)
 		answer = contract.Problem{Type: "urn:problem-type:coffre:said"}
+	case refusal:
+		w.WriteHeader(said.status)
+		answer = said
 	default:
 		answer = said
 	}

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -58,8 +59,8 @@ func (a *assembly) makePages(auth edge.Authenticator) error {
 		if err != nil {
 			return err
 		}
-		p.Mint = func(ssin domain.SSIN) (string, error) {
-			return key.Mint(token.Grant{Role: domain.RoleCitizen, SSIN: ssin, Subject: "page", Scopes: edge.Scopes(domain.RoleCitizen)}, time.Now(), devSession)
+		p.Mint = func(s pages.Somebody) (string, error) {
+			return key.Mint(token.Grant{Role: s.Role, SSIN: s.SSIN, Subject: cmp.Or(s.Name, "page"), Scopes: edge.Scopes(s.Role)}, time.Now(), devSession)
 		}
 	default:
 		return nil

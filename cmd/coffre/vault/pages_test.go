@@ -7,6 +7,7 @@ import (
 	"net/http/cookiejar"
 	"net/http/httptest"
 	"net/url"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -16,26 +17,38 @@ import (
 	"coffre/handlers/edge/token"
 )
 
-// A person signs in at the pages of a vault for trying out, and sees there what an
-// administration issued to them a moment ago; that they looked is on record as for the API.
-func TestPagesServeAVaultForTryingOut(t *testing.T) {
+// What administrations issue to one made-up person: a document that the law obliges to keep, and
+// one that it does not.
+const (
+	civilStatus = "0206731645"
+	kept        = `{"ssin": "84022711082", "documentType": "marriageCertificate", "sourceReference": "m-1", "validFrom": "2026-03-01",
+		"content": {"certificateNumber": "1", "country": "BE", "date": "2026-03-01"}}`
+	register = "0308356862"
+	notKept  = `{"ssin": "84022711082", "documentType": "householdComposition", "sourceReference": "h-1", "validFrom": "2026-03-01",
+		"content": {"asOf": "2026-03-01", "householdSize": 1, "members": []}}`
+)
+
+// serveIssued serves a vault for trying out, to which an administration issued a document a moment
+// ago.
+func serveIssued(t *testing.T, issuedBy, document string) *httptest.Server {
+	t.Helper()
 	dir := DataDir(t.TempDir())
 	v, err := Open(t.Context(), dir, Options{Dev: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() {
+	site := httptest.NewServer(v.Handler())
+	t.Cleanup(func() {
+		site.Close()
 		if err := v.Close(); err != nil {
 			t.Error(err)
 		}
-	}()
-	site := httptest.NewServer(v.Handler())
-	defer site.Close()
+	})
 	key, err := token.OpenDevKey(dir.File(DevKeyFile))
 	if err != nil {
 		t.Fatal(err)
 	}
-	organisation, err := domain.ParseOrganisation("0206731645")
+	organisation, err := domain.ParseOrganisation(issuedBy)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,9 +56,7 @@ func TestPagesServeAVaultForTryingOut(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, site.URL+contract.Base+"/documents", strings.NewReader(`{
-		"ssin": "84022711082", "documentType": "marriageCertificate", "sourceReference": "m-1", "validFrom": "2026-03-01",
-		"content": {"certificateNumber": "1", "country": "BE", "date": "2026-03-01"}}`))
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, site.URL+contract.Base+"/documents", strings.NewReader(document))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,37 +72,126 @@ func TestPagesServeAVaultForTryingOut(t *testing.T) {
 	if err := v.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+	return site
+}
 
+// visitor is somebody with a browser of their own before a site.
+type visitor struct {
+	t       *testing.T
+	site    string
+	browser *http.Client
+}
+
+func newVisitor(t *testing.T, site *httptest.Server) *visitor {
+	t.Helper()
 	jar, err := cookiejar.New(nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	browser := &http.Client{Jar: jar, Transport: site.Client().Transport}
-	read := func(resp *http.Response, err error) (string, *http.Response) {
-		t.Helper()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer resp.Body.Close()
-		b, err := io.ReadAll(resp.Body)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return string(b), resp
+	return &visitor{t, site.URL, &http.Client{Jar: jar, Transport: site.Client().Transport}}
+}
+
+// read returns the page at which the browser ends, and its answer.
+func (v *visitor) read(resp *http.Response, err error) (string, *http.Response) {
+	v.t.Helper()
+	if err != nil {
+		v.t.Fatal(err)
 	}
-	form, resp := read(browser.Get(site.URL + "/?lang=en"))
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return string(b), resp
+}
+
+func (v *visitor) get(path string) (string, *http.Response) {
+	v.t.Helper()
+	return v.read(v.browser.Get(v.site + path))
+}
+
+func (v *visitor) post(path string, form url.Values) (string, *http.Response) {
+	v.t.Helper()
+	return v.read(v.browser.PostForm(v.site+path, form))
+}
+
+var hiddenField = regexp.MustCompile(`name="(form|key)" value="([^"]+)"`)
+
+// send fills in a form of the page at which the browser is, and sends it.
+func (v *visitor) send(page, path string, form url.Values) (string, *http.Response) {
+	v.t.Helper()
+	for _, found := range hiddenField.FindAllStringSubmatch(page, -1) {
+		form.Set(found[1], found[2])
+	}
+	return v.post(path, form)
+}
+
+// A person signs in at the pages of a vault for trying out, and sees there what an
+// administration issued to them a moment ago; that they looked is on record as for the API.
+func TestPagesServeAVaultForTryingOut(t *testing.T) {
+	v := newVisitor(t, serveIssued(t, civilStatus, kept))
+	form, resp := v.get("/?lang=en")
 	if resp.Request.URL.Path != "/signin" || !strings.Contains(form, "This vault is for trying out") {
 		t.Fatalf("nobody is led to %s", resp.Request.URL)
 	}
-	wallet, resp := read(browser.PostForm(site.URL+"/signin", url.Values{"number": {"84022711082"}}))
+	wallet, resp := v.post("/signin", url.Values{"number": {"84022711082"}})
 	if resp.StatusCode != http.StatusOK || resp.Request.URL.Path != "/wallet" || !strings.Contains(wallet, "Valid") || !strings.Contains(wallet, "from 1 March 2026") {
 		t.Errorf("%s answers %d:\n%s", resp.Request.URL, resp.StatusCode, wallet)
 	}
 	if strings.Contains(wallet, "84022711082") {
 		t.Error("the page holds the number")
 	}
-	if _, resp := read(browser.Get(site.URL + contract.Base + "/health")); resp.StatusCode != http.StatusOK {
+	if _, resp := v.get(contract.Base + "/health"); resp.StatusCode != http.StatusOK {
 		t.Errorf("the API behind the pages answers %d", resp.StatusCode)
+	}
+}
+
+// An officer looks a citizen up with a reason and asks that everything be erased; they cannot
+// approve it, and a second officer can. The citizen's number stands on no page and in no address.
+func TestTwoOfficersEraseAtThePages(t *testing.T) {
+	site := serveIssued(t, register, notKept)
+	first, second := newVisitor(t, site), newVisitor(t, site)
+	if page, resp := first.post("/signin", url.Values{"as": {"officer1"}}); resp.StatusCode != http.StatusOK || resp.Request.URL.Path != "/officer" {
+		t.Fatalf("%s answers %d:\n%s", resp.Request.URL, resp.StatusCode, page)
+	}
+	form, _ := first.get("/officer/citizen?lang=en")
+	citizen, resp := first.send(form, "/officer/citizen", url.Values{"number": {"84022711082"}, "reason": {"subjectRequest"}})
+	at := resp.Request.URL.Path
+	if resp.StatusCode != http.StatusOK || !strings.HasPrefix(at, "/officer/citizens/") || strings.Contains(citizen+at, "84022711082") {
+		t.Fatalf("%s answers %d:\n%s", resp.Request.URL, resp.StatusCode, citizen)
+	}
+	asked, resp := first.send(citizen, at+"/erase", url.Values{"reason": {"law"}})
+	erasure := resp.Request.URL.Path
+	if resp.StatusCode != http.StatusOK || !strings.HasPrefix(erasure, "/officer/erasures/") || !strings.Contains(asked, "requested") {
+		t.Fatalf("%s answers %d:\n%s", resp.Request.URL, resp.StatusCode, asked)
+	}
+	if refused, resp := first.send(asked, erasure+"/approve", url.Values{}); resp.StatusCode != http.StatusForbidden || !strings.Contains(refused, "A second person decides.") {
+		t.Errorf("who asked gets %d:\n%s", resp.StatusCode, refused)
+	}
+	second.post("/signin", url.Values{"as": {"officer2"}})
+	inbox, _ := second.get("/officer/inbox?lang=en")
+	if !strings.Contains(inbox, erasure) {
+		t.Fatalf("the inbox lacks the erasure:\n%s", inbox)
+	}
+	waiting, _ := second.get(erasure)
+	if done, resp := second.send(waiting, erasure+"/approve", url.Values{}); resp.StatusCode != http.StatusOK || resp.Request.URL.Path != erasure || strings.Contains(done, "/approve") {
+		t.Errorf("%s answers %d:\n%s", resp.Request.URL, resp.StatusCode, done)
+	}
+}
+
+// Every page of an officer is answered by a vault that holds next to nothing.
+func TestOfficersPagesOfAYoungVault(t *testing.T) {
+	v := newVisitor(t, serveIssued(t, civilStatus, kept))
+	v.post("/signin", url.Values{"as": {"officer1"}})
+	for _, path := range []string{"/officer", "/officer/trend", "/officer/citizen", "/officer/consents", "/officer/consents?decision=granted&from=2026-01-01&until=2026-12-31&state=withdrawn", "/officer/exports", "/officer/inbox", "/officer/inbox/due", "/officer/register", "/officer/register/file", "/officer/register/file?format=pdf"} {
+		if page, resp := v.get(path); resp.StatusCode != http.StatusOK || resp.Request.URL.Path != strings.Split(path, "?")[0] {
+			t.Errorf("%s answers %d:\n%s", path, resp.StatusCode, page)
+		}
+	}
+	form, _ := v.get("/officer/exports?lang=en")
+	export, resp := v.send(form, "/officer/exports", url.Values{"kind": {"consentLog"}, "format": {"csv"}, "reason": {"audit"}})
+	if resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Request.URL.Path, "/officer/exports/") {
+		t.Errorf("an export answers %d:\n%s", resp.StatusCode, export)
 	}
 }
 

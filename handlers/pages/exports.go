@@ -1,0 +1,153 @@
+package pages
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+
+	"coffre/handlers/contract"
+)
+
+// exportKinds and exportFormats are what an officer chooses from.
+var (
+	exportKinds   = []contract.ExportKind{contract.ExportKindConsentLog, contract.ExportKindRegister, contract.ExportKindRefusals, contract.ExportKindAccessLog}
+	exportFormats = []contract.ExportFormat{contract.ExportFormatXlsx, contract.ExportFormatCsv, contract.ExportFormatJsonl, contract.ExportFormatParquet}
+)
+
+// exportsView is the exports that are kept, and the form for another.
+type exportsView struct {
+	items       []exportView
+	next        string
+	choices     []question
+	from, until string
+	wrong       bool // a day is none
+}
+
+// exportView is one export.
+type exportView struct {
+	id, href, what, state, rows, completed string
+	running, failed                        bool
+	sha256, manifest                       string
+	content, note                          string // addresses; "": there is no file
+}
+
+func (p *Pages) serveExports(w http.ResponseWriter, r *http.Request, s session) error {
+	return p.showExports(w, r, s, http.StatusOK)
+}
+
+func (p *Pages) showExports(w http.ResponseWriter, r *http.Request, s session, status int) error {
+	registry, err := p.registry(r.Context())
+	if err != nil {
+		return err
+	}
+	found, err := get[contract.ExportList](r.Context(), p, s, "/exports", s.paged())
+	if err != nil {
+		return err
+	}
+	s.path = "/officer/exports"
+	pg, f := s.page("exports.title"), r.PostForm
+	v := exportsView{from: f.Get("from"), until: f.Get("until"), wrong: status != http.StatusOK}
+	for _, one := range found.Items {
+		v.items = append(v.items, pg.export(one))
+	}
+	if found.NextCursor != "" {
+		v.next = pg.to("/officer/exports", "after", string(found.NextCursor))
+	}
+	kind, format := question{name: "kind", text: pg.say("export.kind")}, question{name: "format", text: pg.say("export.format")}
+	for _, k := range exportKinds {
+		kind.choices = append(kind.choices, choice{string(k), pg.say("exportKind." + string(k)), f.Get("kind") == string(k)})
+	}
+	for _, one := range exportFormats {
+		format.choices = append(format.choices, choice{string(one), pg.say("exportFormat." + string(one)), f.Get("format") == string(one)})
+	}
+	narrow := slices.DeleteFunc(pg.consentChoices(registry, f), func(q question) bool { return q.name != "consumer" && q.name != "purpose" })
+	reason := question{name: "reason", text: pg.say("export.reason"), choices: pg.reasons(registry, contract.ReasonKindLegalHold, contract.ReasonKindInvestigation)}
+	v.choices = append([]question{kind, format, reason}, narrow...)
+	return p.show(w, r, status, exportsPage(pg, v))
+}
+
+func (p page) export(one contract.Export) exportView {
+	id := one.ExportID.String()
+	v := exportView{
+		id: id, href: p.to("/officer/exports/" + id), what: p.say("export.of", p.say("exportKind."+string(one.Kind)), p.say("exportFormat."+string(one.Format))), state: p.say("task." + string(one.Status.State)),
+		running: one.Status.State == contract.TaskStateProcessing, failed: one.Status.State == contract.TaskStateFailed, sha256: one.Sha256, manifest: one.Manifest,
+	}
+	if one.Rows != nil {
+		v.rows = p.number(*one.Rows)
+	}
+	if !one.Status.Completed.IsZero() {
+		v.completed = p.moment(one.Status.Completed)
+	}
+	if one.Content != "" {
+		v.content = p.to("/officer/exports/" + id + "/content")
+	}
+	if one.Manifest != "" {
+		v.note = p.to("/officer/exports/" + id + "/manifest")
+	}
+	return v
+}
+
+// answerExport starts an export.
+func (p *Pages) answerExport(w http.ResponseWriter, r *http.Request, s session) error {
+	f := r.PostForm
+	asked := contract.ExportCreate{
+		Kind: contract.ExportKind(f.Get("kind")), Format: contract.ExportFormat(f.Get("format")), Reason: contract.ReasonCode(f.Get("reason")),
+		Consumer: contract.EnterpriseNumber(f.Get("consumer")), Purpose: contract.Purpose(f.Get("purpose")),
+	}
+	var wrongFrom, wrongUntil bool
+	asked.From, wrongFrom = dayFrom(f.Get("from"), 0)
+	asked.Until, wrongUntil = dayFrom(f.Get("until"), 1)
+	if wrongFrom || wrongUntil {
+		s.query = url.Values{}
+		return p.showExports(w, r, s, http.StatusBadRequest)
+	}
+	made, at, err := post[contract.Export](r.Context(), p, s, "/exports", f.Get("key"), asked)
+	if err != nil {
+		return err
+	}
+	http.Redirect(w, r, s.page("export.title").to("/officer/exports/"+made.ExportID.String(), "at", at), http.StatusSeeOther)
+	return nil
+}
+
+func (p *Pages) exportOf(r *http.Request, s session) (contract.Export, error) {
+	id, err := idFrom(r, "id")
+	if err != nil {
+		return contract.Export{}, err
+	}
+	s.seen = "" // an export is no read model
+	return get[contract.Export](r.Context(), p, s, "/exports/"+id, nil)
+}
+
+// serveExport shows how far an export is.
+func (p *Pages) serveExport(w http.ResponseWriter, r *http.Request, s session) error {
+	found, err := p.exportOf(r, s)
+	if err != nil {
+		return err
+	}
+	pg := s.page("export.title")
+	return p.show(w, r, http.StatusOK, exportPage(pg, pg.export(found)))
+}
+
+// serveExportContent hands on the file of an export.
+func (p *Pages) serveExportContent(w http.ResponseWriter, r *http.Request, s session) error {
+	id, err := idFrom(r, "id")
+	if err != nil {
+		return err
+	}
+	return p.download(w, r, s, "/exports/"+id+"/content", "")
+}
+
+// serveExportManifest hands on the signed note that says what the file of an export is.
+func (p *Pages) serveExportManifest(w http.ResponseWriter, r *http.Request, s session) error {
+	found, err := p.exportOf(r, s)
+	if err != nil {
+		return err
+	}
+	if found.Manifest == "" {
+		return errNoPage
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Header().Set("Content-Disposition", `attachment; filename="manifest.txt"`)
+	_, _ = w.Write([]byte(found.Manifest)) // the browser has gone
+	return nil
+}
