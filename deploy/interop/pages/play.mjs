@@ -1,4 +1,5 @@
-// Plays a citizen's way through the pages in a real Chromium, after the demo has filled a vault.
+// Plays the ways of a citizen and of a privacy officer through the pages in a real Chromium, after
+// the demo has filled a vault.
 // The pages have no script of their own; axe is injected through the debugger's protocol, past
 // the pages' content security policy, in a copy of the browser that is asked nothing else.
 import assert from 'node:assert/strict'
@@ -74,10 +75,15 @@ async function signIn(page, number) {
   check(new URL(page.url()).pathname === '/wallet', `signed in at ${page.url()}`)
 }
 
-// links are the pages that a signed-in person reaches from where they are, one of each kind.
-async function links(page) {
+async function signInAs(page, name, home) {
+  await go(page, '/signin')
+  await Promise.all([page.waitForNavigation(), page.click(`button[value=${name}]`)])
+  check(new URL(page.url()).pathname === home, `${name} is at ${page.url()}`)
+}
+
+// links are the pages that a signed-in person reaches from some, one of each kind.
+async function links(page, ...waiting) {
   const kinds = new Map()
-  const waiting = ['/wallet']
   while (waiting.length) {
     const path = waiting.pop()
     const kind = path.replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, 'ID').replace(/\?.*/, '')
@@ -85,7 +91,7 @@ async function links(page) {
     kinds.set(kind, path)
     await go(page, path)
     const found = await page.$$eval('a[href]', (all) => all.map((a) => a.getAttribute('href')))
-    waiting.push(...found.filter((h) => h.startsWith('/') && !h.startsWith('/assets/') && !/\.(pdf|json)$/.test(h)))
+    waiting.push(...found.filter((h) => h.startsWith('/') && !h.startsWith('/assets/') && !/\.(pdf|json)$/.test(h) && !/\/(content|manifest|receipt|certificate|file)(\?|$)/.test(h)))
   }
   return [...kinds.values()]
 }
@@ -104,34 +110,89 @@ async function fits(page, what) {
   check(over <= 0, `${what} is ${over} px wider than the window`)
 }
 
-// Every page, in four languages, two widths, light and dark.
-const pages = ['/signin', '/signedout', '/accessibility', '/nowhere']
+// The way of a privacy officer without JavaScript: a citizen looked up with a reason, a hold placed,
+// an erasure asked for that the second person alone approves, a consent's history, an export
+// followed and fetched with its manifest.
+const officerPages = []
 {
+  const { context, page } = await visitor({ script: false })
+  const text = () => page.$eval('main', (e) => e.textContent)
+  const press = (selector) => Promise.all([page.waitForNavigation(), page.click(selector)])
+  const here = () => new URL(page.url()).pathname
+  await signInAs(page, 'officer1', '/officer')
+  await go(page, '/officer/citizen?lang=en')
+  await page.type('#number', numbers[1])
+  await page.click('input[value=complaint]')
+  await press('main form button')
+  const citizen = here()
+  check(citizen.startsWith('/officer/citizens/') && !(await page.content()).includes(numbers[1]), `looked up at ${citizen}`)
+  officerPages.push(citizen)
+  await press('form[action$="/erase"] button')
+  const erasure = here()
+  await press('form[action$="/approve"] button')
+  check((await text()).includes('A second person decides.'), 'who asked for an erasure does not approve it')
+  await go(page, citizen)
+  await press('form[action$="/hold"] button')
+  check(here().startsWith('/officer/holds/'), `a hold is placed at ${here()}`)
+  officerPages.push(here(), erasure)
+  await go(page, '/officer/consents')
+  await press('main table a')
+  check(here().startsWith('/officer/consents/') && (await text()).includes('What happened'), 'a consent has its history')
+  officerPages.push(here())
+  await go(page, '/officer/exports')
+  await page.select('#export-format', 'csv')
+  await press('main form button')
+  const exported = here()
+  for (let n = 0; n < 200 && (await text()).includes('Being made'); n++) await go(page, exported)
+  check((await text()).includes('coffre verify export'), 'the export is made, with its manifest')
+  officerPages.push(exported)
+  const cookie = (await page.cookies()).map((c) => `${c.name}=${c.value}`).join('; ')
+  const fetched = async (path) => (await fetch(served + path, { headers: { Cookie: cookie } })).text()
+  check((await fetched(exported + '/content')).split('\n').length > 2, 'the file of the export is fetched')
+  check((await fetched(exported + '/manifest')).includes('— '), 'its manifest is a signed note')
+  await context.close()
+  const second = await visitor({ script: false })
+  await signInAs(second.page, 'officer2', '/officer')
+  await go(second.page, '/officer/inbox')
+  check((await second.page.$(`a[href="${erasure}"]`)) !== null, 'the erasure waits for the second officer')
+  await second.context.close()
+}
+
+// Every page of everybody, in four languages, two widths, light and dark.
+const open = ['/signin', '/signedout', '/accessibility', '/nowhere']
+const everybody = [
+  { enter: (page) => signIn(page, numbers[0]), from: ['/wallet'], also: open },
+  { enter: (page) => signInAs(page, 'officer1', '/officer'), from: ['/officer', ...officerPages], also: [] },
+]
+const shown = (one) => one.also.concat(one.pages)
+for (const one of everybody) {
   const { context, page } = await visitor()
-  await signIn(page, numbers[0])
-  pages.push(...(await links(page)))
+  await one.enter(page)
+  one.pages = (await links(page, ...one.from)).filter((path) => !open.includes(path))
   await context.close()
 }
 for (const width of [360, 1280]) {
   for (const scheme of ['light', 'dark']) {
-    const { context, page } = await visitor({ width, scheme })
-    await signIn(page, numbers[0])
-    for (const path of pages) {
-      for (const lang of languages) {
-        const what = `${path} ${lang} ${width} ${scheme}`
-        const at = path + (path.includes('?') ? '&' : '?') + 'lang=' + lang
-        await go(page, at, path === '/nowhere' ? 404 : 200)
-        check((await page.$eval('html', (e) => e.lang)) === lang, `${what} is in another language`)
-        await accessible(page, what)
-        await fits(page, what)
-        if (width === 360 && scheme === 'light') html.set(`${lang}${path}`, await (await page.goto(page.url())).text())
-        if (pictures && scheme === 'light' && lang === 'nl' && path !== '/nowhere') {
-          await mkdir(pictures, { recursive: true })
-          await page.screenshot({ path: join(pictures, `${path.slice(1).replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, 'one').replace(/\?.*/, '').replaceAll('/', '-')}-${width}.png`) })
+    for (const one of everybody) {
+      const { context, page } = await visitor({ width, scheme })
+      await one.enter(page)
+      for (const path of shown(one)) {
+        for (const lang of languages) {
+          const what = `${path} ${lang} ${width} ${scheme}`
+          const at = path + (path.includes('?') ? '&' : '?') + 'lang=' + lang
+          await go(page, at, path === '/nowhere' ? 404 : 200)
+          check((await page.$eval('html', (e) => e.lang)) === lang, `${what} is in another language`)
+          await accessible(page, what)
+          await fits(page, what)
+          if (width === 360 && scheme === 'light') html.set(`${lang}${path}`, await (await page.goto(page.url())).text())
+          if (pictures && scheme === 'light' && lang === 'nl' && path !== '/nowhere') {
+            await mkdir(pictures, { recursive: true })
+            await page.screenshot({ path: join(pictures, `${path.slice(1).replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, 'one').replace(/\?.*/, '').replaceAll('/', '-')}-${width}.png`) })
+          }
         }
       }
+      await context.close()
     }
-    await context.close()
   }
 }
 
@@ -161,7 +222,7 @@ for (const width of [360, 1280]) {
   await tabTo('#number')
   await page.keyboard.type(numbers[1])
   await Promise.all([page.waitForNavigation(), page.keyboard.press('Enter')])
-  for (const path of pages.filter((p) => !['/signin', '/signedout', '/accessibility', '/nowhere'].includes(p))) {
+  for (const path of everybody[0].pages) {
     await go(page, path, 200, 404) // what one person has, another need not
     await fits(page, `${path} at 320 px`)
   }
@@ -184,6 +245,19 @@ for (const width of [360, 1280]) {
   for (const kept of before) await page.setCookie(kept)
   await page.goto(served + '/wallet')
   check(new URL(page.url()).pathname === '/signin', 'a cookie that was kept opens nothing')
+  await context.close()
+}
+
+// By keyboard alone and without JavaScript at 320 px, an officer's pages.
+for (const one of everybody.slice(1)) {
+  const { context, page } = await visitor({ script: false, width: 320 })
+  await one.enter(page)
+  for (const path of one.pages) {
+    await go(page, path)
+    await fits(page, `${path} at 320 px`)
+    await page.keyboard.press('Tab')
+    check(await page.evaluate(() => document.activeElement.matches('.skip')), `${path}: the first key leads past the navigation`)
+  }
   await context.close()
 }
 
@@ -262,5 +336,5 @@ const gone = new Promise((resolve) => server.on('exit', resolve))
 server.kill('SIGTERM')
 check((await gone) === 0, 'the vault ended as it should')
 for (const what of new Set(failed)) console.error(`pages: ${what}`)
-console.log(`pages: ${passed} checks of ${pages.length} pages passed, ${failed.length} failed`)
+console.log(`pages: ${passed} checks of ${everybody.flatMap(shown).length} pages passed, ${failed.length} failed`)
 process.exit(failed.length ? 1 : 0)
