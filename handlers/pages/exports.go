@@ -128,6 +128,22 @@ func (p *Pages) serveExport(w http.ResponseWriter, r *http.Request, s session) e
 	return p.show(w, r, http.StatusOK, exportPage(pg, pg.export(found)))
 }
 
+// noLongerWanted is the reason for which an officer cancels an export at the pages.
+const noLongerWanted = "noLongerWanted"
+
+// answerCancel ends an export that is not made yet.
+func (p *Pages) answerCancel(w http.ResponseWriter, r *http.Request, s session) error {
+	id, err := idFrom(r, "id")
+	if err != nil {
+		return err
+	}
+	if _, _, err := post[contract.Export](r.Context(), p, s, "/exports/"+id+"/cancel", r.PostForm.Get("key"), contract.ExportCancel{Reason: noLongerWanted}); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/officer/exports/"+id, http.StatusSeeOther)
+	return nil
+}
+
 // serveExportContent hands on the file of an export.
 func (p *Pages) serveExportContent(w http.ResponseWriter, r *http.Request, s session) error {
 	id, err := idFrom(r, "id")

@@ -220,6 +220,15 @@ func TestAnExportIsStartedFollowedAndFetched(t *testing.T) {
 	if missing := lacks(s.page(c, "/officer"+at, speaking("en")), "Being made", "Look again"); missing != nil {
 		t.Errorf("while it is made the page lacks %q", missing)
 	}
+	s.did, s.answers[at+"/cancel"] = nil, made
+	if resp := s.officerForm(c, "/officer"+at+"/cancel", url.Values{"key": {someKey}}); len(s.did) != 1 || s.did[0] != at+"/cancel "+someKey+` {"reason":"noLongerWanted"}` || resp.Header.Get("Location") != "/officer"+at {
+		t.Errorf("cancelling: %d, did %q", resp.StatusCode, s.did)
+	}
+	made.Status.State = contract.TaskStateCancelled
+	s.answers[at] = made
+	if missing := lacks(s.page(c, "/officer"+at, speaking("en")), "Cancelled"); missing != nil {
+		t.Errorf("once it is cancelled the page lacks %q", missing)
+	}
 	made.Status.State, made.Manifest, made.Content, made.Sha256 = contract.TaskStateDone, "coffre\n<signed>\n", "/vault/v1"+contract.Href(at)+"/content", "abc"
 	s.answers[at], s.answers[at+"/content"] = made, map[string]string{"the": "file"}
 	if missing := lacks(s.page(c, "/officer"+at, speaking("en")), "coffre\n<signed>\n", "/officer"+at+"/content", "/officer"+at+"/manifest", "coffre verify export"); missing != nil {

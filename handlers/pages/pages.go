@@ -206,6 +206,7 @@ var personals = []personal{
 	{"GET /officer/exports", "menu.exports", officers, (*Pages).serveExports},
 	{"POST /officer/exports", "", officers, (*Pages).answerExport},
 	{"GET /officer/exports/{id}", "", officers, (*Pages).serveExport},
+	{"POST /officer/exports/{id}/cancel", "", officers, (*Pages).answerCancel},
 	{"GET /officer/exports/{id}/content", "", officers, (*Pages).serveExportContent},
 	{"GET /officer/exports/{id}/manifest", "", officers, (*Pages).serveExportManifest},
 	{"GET /officer/inbox", "menu.inbox", officers, (*Pages).serveInbox},
