@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"coffre/cmd/coffre/vault"
@@ -48,19 +50,16 @@ func newDuty(p *program, duty vault.Duty, name, short, long, example string) *co
 			if err := o.configure(p.env, vault.DataDir(data), at); err != nil {
 				return err
 			}
-			if !vault.OnPostgres(o.Stores.In(o.Data).Keys) {
-				return usage("the keys of this vault are not in a PostgreSQL that processes share: coffre serve does this itself")
+			if err := o.checkDuty(name); err != nil {
+				return err
 			}
-			if o.Vault != nil && o.Vault.Lacks(duty) {
-				return usage("COFFRE_VAULT_%s_ROLE is not set: the %s logs in at Vault as itself", map[vault.Duty]string{
-					vault.Destroying: "DESTROYER", vault.Rotating: "ROTATOR"}[duty], name)
-			}
-			if err := o.checkOps(); err != nil {
+			if err := p.checkFiles(cmd); err != nil {
 				return err
 			}
 			return p.serve(cmd.Context(), p.terminal, o)
 		},
 	}
+	configuredBy(cmd)
 	f := cmd.Flags()
 	f.StringVar(&data, "data", "", "the `directory` of this process")
 	f.StringVar(&at.Log, "store", "", "`address` of the events (default: "+vault.StoreVariable+")")
@@ -70,4 +69,15 @@ func newDuty(p *program, duty vault.Duty, name, short, long, example string) *co
 	required(cmd, "data")
 	_ = cmd.MarkFlagDirname("data") // only for flags that are not there
 	return cmd
+}
+
+// checkDuty refuses what a process cannot do that destroys or replaces keys.
+func (o serveOptions) checkDuty(name string) error {
+	if !vault.OnPostgres(o.Stores.In(o.Data).Keys) {
+		return usage("--keys (" + vault.KeysVariable + ") is not a PostgreSQL that processes share: coffre serve does this itself")
+	}
+	if o.Vault != nil && o.Vault.Lacks(o.Duty) {
+		return usage("COFFRE_VAULT_%s_ROLE is not set: the %s logs in at Vault as itself", strings.ToUpper(name), name)
+	}
+	return o.checkOps()
 }

@@ -52,10 +52,24 @@ type serveOptions struct {
 }
 
 func newServe(p *program) *cobra.Command {
+	cmd, decide := serveCommand(p)
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		o, err := decide(cmd)
+		if err != nil {
+			return err
+		}
+		return p.serve(cmd.Context(), p.terminal, o)
+	}
+	return cmd
+}
+
+// serveCommand returns coffre serve without its work, and what decides by flags, variables and the
+// file how a process serves.
+func serveCommand(p *program) (cmd *cobra.Command, decide func(*cobra.Command) (serveOptions, error)) {
 	var o serveOptions
 	var data string
 	var at vault.StoresConfig
-	cmd := &cobra.Command{
+	cmd = &cobra.Command{
 		Use: "serve --data DIR (--dev | --oidc-issuer URL)", Short: "Serve the vault over HTTP",
 		Long: `Serves the vault of a data directory and makes the directory when it is not there.
 Keys lie in a file beside the data, which is for trying out: only loopback is served.
@@ -102,7 +116,11 @@ stops nothing and is seen on --ops-listen. COFFRE_WITNESS_NETWORKS and COFFRE_WI
 to reach witnesses that are not public.
 
 COFFRE_LIMITS changes how much callers may leave in the vault and how often they may call,
-such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`,
+such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.
+
+Every flag has a variable, --listen COFFRE_LISTEN, and a line of the file that --config names,
+listen; the flag counts before the variable, and that before the file. docs/configuration.md lists
+them; coffre config explain tells what counts and from where, coffre config check what is wrong.`,
 		Example: `  coffre serve --dev --data data
   coffre serve --dev --listen 127.0.0.1:8080 --data data --registry my-registry
   coffre serve --data data --oidc-issuer https://login.example --webhook-url https://hooks.example/coffre \
@@ -110,32 +128,25 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
   coffre serve --data run-1 --store postgres://coffre@db.example/vault --oidc-issuer https://login.example
   coffre serve --dev --data data --kurrent-listen 127.0.0.1:2113    for auditors' tools`,
 		Args: takes(),
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.configure(p.env, vault.DataDir(data), at); err != nil {
-				return err
+	}
+	decide = func(cmd *cobra.Command) (serveOptions, error) {
+		if err := errors.Join(
+			o.configure(p.env, vault.DataDir(data), at), o.configureIdentity(p.env, cmd), o.configureCheckpoints(p.env, cmd), o.configureWitnesses(p.env, cmd),
+		); err != nil {
+			return o, &exitError{exitUsage, err}
+		}
+		if vault.OnPostgres(o.Stores.In(o.Data).Keys) {
+			if !cmd.Flags().Changed("leave-notice") {
+				o.Notice = notice
 			}
-			if err := o.configureIdentity(p.env, cmd); err != nil {
-				return err
+			if !o.Alone {
+				o.Duty = vault.Serving
 			}
-			if err := o.configureCheckpoints(p.env, cmd); err != nil {
-				return err
-			}
-			if err := o.configureWitnesses(p.env, cmd); err != nil {
-				return err
-			}
-			if vault.OnPostgres(o.Stores.In(o.Data).Keys) {
-				if !cmd.Flags().Changed("leave-notice") {
-					o.Notice = notice
-				}
-				if !o.Alone {
-					o.Duty = vault.Serving
-				}
-			}
-			if err := o.check(); err != nil {
-				return err
-			}
-			return p.serve(cmd.Context(), p.terminal, o)
-		},
+		}
+		if err := o.check(); err != nil {
+			return o, err
+		}
+		return o, p.checkFiles(cmd)
 	}
 	f := cmd.Flags()
 	f.StringVar(&data, "data", "", "the vault's data `directory`")
@@ -177,7 +188,8 @@ such as uploads.caller=2000,calls.citizen=600; docs/limits.md lists every name.`
 	_ = cmd.MarkFlagFilename("pages-client-secret-file")
 	_ = cmd.MarkFlagFilename("witness-policy")
 	_ = cmd.MarkFlagFilename("witness-ca-file")
-	return cmd
+	configuredBy(cmd)
+	return cmd, decide
 }
 
 // opsFlag registers the address for operators.
@@ -329,12 +341,14 @@ func (o serveOptions) checkOps() error {
 	if o.Ops == "" {
 		return nil
 	}
-	_, port, err := net.SplitHostPort(o.Ops)
+	host, port, err := net.SplitHostPort(o.Ops)
 	switch {
 	case err != nil:
 		return usage("--ops-listen is HOST:PORT, such as 127.0.0.1:9464")
 	case o.Ops == o.Listen && port != "0":
 		return usage("--ops-listen is an address of its own: what operators see is not for strangers")
+	case o.Dev && !loopback(host):
+		return usage("--ops-listen %s: with --dev only loopback is served, such as 127.0.0.1", o.Ops)
 	}
 	return nil
 }

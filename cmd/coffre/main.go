@@ -42,7 +42,7 @@ func main() {
 		os.Exit(exitFailed)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := run(ctx, terminal{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Name: os.Args[0]}, os.Args[1:])
+	code := run(ctx, terminal{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Getenv: os.Getenv, Environ: os.Environ, Name: os.Args[0]}, os.Args[1:])
 	stop()
 	os.Exit(code)
 }
@@ -60,18 +60,24 @@ type program struct {
 	patience time.Duration // for the owner of a directory to answer, or to go
 	// serve runs a server until ctx ends.
 	serve func(context.Context, terminal, serveOptions) error
+
+	variables func(string) string // of the environment alone; Getenv finds what the configuration file says, too
+	said      configured          // by the configuration file; nil: there is none
+	typed     map[string]bool     // settings that were given by flag; nil: the command takes none
 }
 
 func newProgram(t terminal) *program {
-	return &program{terminal: t, now: time.Now, patience: takeOver, serve: serve, open: func(ctx context.Context, dir vault.DataDir) (runningVault, error) {
+	p := &program{terminal: t, now: time.Now, patience: takeOver, serve: serve}
+	p.open = func(ctx context.Context, dir vault.DataDir) (runningVault, error) {
 		// Faults only: what becomes of the command is told by the command.
 		faults := slog.New(slog.NewTextHandler(t.Err, &slog.HandlerOptions{Level: slog.LevelError}))
-		config, err := vault.FromEnv(t.env)
+		config, err := vault.FromEnv(p.env)
 		if err != nil {
 			return nil, err
 		}
 		return vault.Open(ctx, dir, vault.Options{Logger: faults, Transit: config.Transit, Blobs: config.Blobs, Retentions: config.Retentions, SuppressionReview: config.SuppressionReview, Stores: config.Stores, Checkpoints: config.Checkpoints, Limits: config.Limits})
-	}}
+	}
+	return p
 }
 
 func (p *program) run(ctx context.Context, args []string) int {

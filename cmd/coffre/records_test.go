@@ -220,6 +220,8 @@ var recordedCommands = map[string]left{
 	"coffre witness":                 none("it has no vault: it cosigns checkpoints of logs, which are public and name nobody"),
 	"coffre witness key":             none("it reads the file of a witness and shows its public key"),
 	"coffre bench":                   none("it measures a vault of its own, made for it"),
+	"coffre config explain":          none(tellsNobody),
+	"coffre config check":            none(tellsNobody),
 	"coffre plan":                    none("it computes from what is typed, and asks no vault"),
 	"coffre audit projections":       none("it reads the databases beside whoever serves them, and opens nothing sealed"),
 	"coffre projections prepare":     none("it makes tables of the log beside whoever serves it, and opens nothing sealed"),

@@ -79,7 +79,7 @@ func newRoot(p *program) (root *cobra.Command, started *bool) {
 		newServe(p), newDestroyer(p), newRotator(p), newDemo(p), newToken(p),
 		newRegistry(p), newDocuments(p), newWallet(p), newCitizens(p), newCorrections(p), newConsents(p), newAccesses(p), newPetitions(p), newInvestigations(p), newPreferences(p), newSignals(p), newSubscriptions(p), newMandates(p), newRestrictions(p), newHolds(p), newErase(p), newReleases(p), newSuppressions(p),
 		newAudit(p), newWitness(p), newExport(p), newFigures(p), newProjections(p), newReactors(p), newPoison(p), newEbox(p), newWebhooks(p), newIdentity(p), newKeys(p), newBackup(p), newRestore(p), newStore(p),
-		newHealth(p), newPlan(p), newBench(p), newVersion(p), newHelp(),
+		newConfig(p), newHealth(p), newPlan(p), newBench(p), newVersion(p), newHelp(),
 	)
 	root.SetIn(p.In)
 	root.SetOut(p.Out)
@@ -94,7 +94,7 @@ func newRoot(p *program) (root *cobra.Command, started *bool) {
 	root.InitDefaultCompletionCmd()
 	examples(root)
 	started = new(bool)
-	watch(root, started)
+	p.watch(root, started)
 	return root, started
 }
 
@@ -140,16 +140,21 @@ func examples(root *cobra.Command) {
 }
 
 // watch notes when a command's own work begins, which is after its flags were checked.
-func watch(cmd *cobra.Command, started *bool) {
-	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error { return checkFlags(cmd) }
+func (p *program) watch(cmd *cobra.Command, started *bool) {
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := p.settle(cmd); err != nil {
+			return err
+		}
+		return p.sourced(checkFlags(cmd))
+	}
 	if run := cmd.RunE; run != nil {
 		cmd.RunE = func(cmd *cobra.Command, args []string) error {
 			*started = true
-			return run(cmd, args)
+			return p.sourced(run(cmd, args))
 		}
 	}
 	for _, sub := range cmd.Commands() {
-		watch(sub, started)
+		p.watch(sub, started)
 	}
 }
 

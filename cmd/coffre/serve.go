@@ -61,27 +61,11 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	defer func() { err = errors.Join(err, release()) }()
 
 	logger := slog.New(slog.NewJSONHandler(t.Err, nil))
-	vo := vault.Options{
-		Logger: logger, Gather: vault.Gather, OIDC: o.OIDC, Login: o.Login, Public: o.Public, Dev: o.Dev,
-		Transit: o.Vault, Blobs: o.Blobs, Retentions: o.Retentions, SuppressionReview: o.Review, Stores: o.Stores, Checkpoints: o.Checkpoints, Witnesses: o.Witnesses, Limits: o.Limits, Duty: o.Duty,
+	vo, err := o.vaultOptions()
+	if err != nil {
+		return err
 	}
-	if o.Registry != "" {
-		vo.Registry = os.DirFS(o.Registry)
-	}
-	if o.Belgif != "" {
-		vo.Belgif = os.DirFS(o.Belgif)
-	}
-	if o.WebhookURL != "" {
-		if vo.Webhook, err = webhookOf(o); err != nil {
-			return err
-		}
-	}
-	if o.EboxConfig != "" {
-		if vo.Ebox, err = vault.ReadEboxConfig(o.EboxConfig); err != nil {
-			return err
-		}
-		vo.Ebox.Dev = o.Dev
-	}
+	vo.Logger, vo.Gather = logger, vault.Gather
 	ports := newPorts(logger)
 	defer ports.close()
 	vo.Opening = &vault.Opening{}
@@ -159,6 +143,32 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 		v.SignEnd(grace)
 	}
 	return err
+}
+
+// vaultOptions reads the files that the options name, and says how the vault is opened.
+func (o serveOptions) vaultOptions() (vo vault.Options, err error) {
+	vo = vault.Options{
+		OIDC: o.OIDC, Login: o.Login, Public: o.Public, Dev: o.Dev,
+		Transit: o.Vault, Blobs: o.Blobs, Retentions: o.Retentions, SuppressionReview: o.Review, Stores: o.Stores, Checkpoints: o.Checkpoints, Witnesses: o.Witnesses, Limits: o.Limits, Duty: o.Duty,
+	}
+	if o.Registry != "" {
+		vo.Registry = os.DirFS(o.Registry)
+	}
+	if o.Belgif != "" {
+		vo.Belgif = os.DirFS(o.Belgif)
+	}
+	if o.WebhookURL != "" {
+		if vo.Webhook, err = webhookOf(o); err != nil {
+			return vo, fmt.Errorf("--webhook-secret-file (COFFRE_WEBHOOK_SECRET_FILE): %w", err)
+		}
+	}
+	if o.EboxConfig != "" {
+		if vo.Ebox, err = vault.ReadEboxConfig(o.EboxConfig); err != nil {
+			return vo, fmt.Errorf("--ebox-config (COFFRE_EBOX_CONFIG): %w", err)
+		}
+		vo.Ebox.Dev = o.Dev
+	}
+	return vo, nil
 }
 
 // webhookOf reads the file of the secrets, now and when it is asked for; what it holds is never

@@ -18,11 +18,12 @@ import (
 
 // terminal is the input and output of a command: data on Out, words on Err.
 type terminal struct {
-	In     io.Reader
-	Out    io.Writer
-	Err    io.Writer
-	Getenv func(string) string // nil: no variable is set
-	Name   string              // of the program, as it was typed; "": coffre
+	In      io.Reader
+	Out     io.Writer
+	Err     io.Writer
+	Getenv  func(string) string // nil: no variable is set
+	Environ func() []string     // all variables, NAME=TEXT; nil: none is looked for by another name
+	Name    string              // of the program, as it was typed; "": coffre
 }
 
 func (t terminal) env(name string) string {
