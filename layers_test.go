@@ -435,6 +435,7 @@ var handled = map[string]string{
 	"domain/petition/dispute.go":                 "handlers/api/petition_make.go",
 	"domain/petition/request.go":                 "handlers/api/petition_make.go",
 	"domain/release/complete.go":                 "handlers/api/release_approve.go",
+	"domain/term/announce.go":                    "handlers/work/terms.go",
 	"domain/access/deliver.go":                   "handlers/disclosure/delivery.go",
 	"domain/consent/use.go":                      "handlers/disclosure/reading.go",
 }

@@ -100,6 +100,17 @@ func (d Date) AddDays(n int) Date {
 	return DateOf(t.AddDate(0, 0, n))
 }
 
+// DaysUntil returns how many days later e is, less than 0 when it is earlier; 0 when either is
+// absent.
+func (d Date) DaysUntil(e Date) int {
+	from, err := time.Parse(time.DateOnly, string(d))
+	to, err2 := time.Parse(time.DateOnly, string(e))
+	if err != nil || err2 != nil {
+		return 0
+	}
+	return int(to.Sub(from) / (24 * time.Hour))
+}
+
 // EndOfYear returns 31 December of the year n years after d's.
 func (d Date) EndOfYear(n int) Date {
 	t, err := time.Parse(time.DateOnly, string(d))

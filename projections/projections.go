@@ -58,7 +58,7 @@ func Instant(micros int64) time.Time {
 // such a stream; records of others in a shared store are passed by uncounted.
 func Ours(category string) bool {
 	switch category {
-	case "citizen", "document", "consent", "access", "mandate", "refusal", "registry", "audit", "release", "petition", "investigation":
+	case "citizen", "document", "consent", "access", "mandate", "refusal", "registry", "audit", "release", "petition", "investigation", "term":
 		return true
 	}
 	return false
@@ -67,7 +67,7 @@ func Ours(category string) bool {
 // Categories lists the categories of Coffre's streams, for stores that are shared with
 // others.
 func Categories() []string {
-	return []string{"citizen", "document", "consent", "access", "mandate", "refusal", "registry", "audit", "release", "petition", "investigation"}
+	return []string{"citizen", "document", "consent", "access", "mandate", "refusal", "registry", "audit", "release", "petition", "investigation", "term"}
 }
 
 // Projection is one read model: its tables, and the function that takes an event in.

@@ -23,7 +23,7 @@ func (d *drilled) compared(t *testing.T, code int) map[string]projections.Compar
 		}
 		all[one.Model] = one
 	}
-	if len(all) != 7 {
+	if len(all) != 8 {
 		t.Fatalf("%d read models are compared", len(all))
 	}
 	return all
@@ -46,6 +46,7 @@ func TestAlteredReadModelsAreNamed(t *testing.T) {
 		"consentlog":   "UPDATE consents SET ended_as = 'withdrawn', ended_leaf = granted_leaf + 1",
 		"evidence":     "DELETE FROM held WHERE from_leaf = (SELECT max(from_leaf) FROM held)",
 		"signals":      "UPDATE signals SET state = 'revoked' WHERE role = 'issuer' AND leaf = (SELECT min(leaf) FROM signals WHERE role = 'issuer')",
+		"terms":        "UPDATE terms SET due = 1",
 		"erasures":     "UPDATE erasures SET approved_at = 1",
 		"transparency": "UPDATE leaves SET hash = event FROM log WHERE leaves.from_leaf = 3",
 	}

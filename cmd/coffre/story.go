@@ -229,6 +229,10 @@ var sentences = map[string]func(who string, f facts) string{
 	"investigation.lifted": func(who string, f facts) string {
 		return who + " lifted investigation " + f.id("investigation")
 	},
+	"term.announced": func(who string, f facts) string {
+		what := f.word("kind") + " " + f.id(f.word("kind"))
+		return who + " announced the end of " + what + " on " + f.word("ends")
+	},
 	"mandate.granted": func(_ string, f facts) string {
 		return "citizen " + f.id("representative") + " may act for citizen " + f.id("citizen") + f.with(" as ", "kind", "") + f.with(", says ", "source", "") + f.with(": mandate ", "mandate", "")
 	},

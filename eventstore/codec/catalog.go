@@ -11,6 +11,7 @@ import (
 	"coffre/domain/petition"
 	"coffre/domain/registry"
 	"coffre/domain/release"
+	"coffre/domain/term"
 )
 
 // Catalog lists every event ever stored: everything that can ever have happened.
@@ -75,6 +76,8 @@ var Catalog = New(
 	Event[mandate.Granted]("mandate.granted/2"),
 	Event[mandate.Accepted]("mandate.accepted/1"),
 	Event[mandate.Ended]("mandate.ended/1"),
+
+	Event[term.Announced]("term.announced/1"),
 
 	Event[release.Proposed]("release.proposed/1"),
 	Event[release.Approved]("release.approved/1"),

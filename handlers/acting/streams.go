@@ -3,6 +3,8 @@ package acting
 import (
 	"time"
 
+	"github.com/google/uuid"
+
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/audit"
@@ -14,6 +16,7 @@ import (
 	"coffre/domain/petition"
 	"coffre/domain/registry"
 	"coffre/domain/release"
+	"coffre/domain/term"
 	"coffre/eventstore"
 )
 
@@ -30,6 +33,7 @@ var (
 	Petitions      = eventstore.Decider[petition.State, petition.Event]{Evolve: petition.Evolve}
 	Releases       = eventstore.Decider[release.State, release.Event]{Evolve: release.Evolve}
 	Investigations = eventstore.Decider[investigation.State, investigation.Event]{Evolve: investigation.Evolve}
+	Terms          = eventstore.Decider[term.State, term.Event]{Evolve: term.Evolve}
 	Audits         = eventstore.Decider[audit.State, audit.Event]{Evolve: audit.Evolve}
 )
 
@@ -69,6 +73,12 @@ func PetitionStream(id domain.PetitionID) eventstore.Stream {
 // InvestigationStream returns the stream of the facts about one investigation.
 func InvestigationStream(id domain.InvestigationID) eventstore.Stream {
 	return eventstore.Stream("investigation-" + id.String())
+}
+
+// TermStream returns the stream of what was announced of the end of one document, consent or
+// petition.
+func TermStream(subject uuid.UUID) eventstore.Stream {
+	return eventstore.Stream("term-" + subject.String())
 }
 
 // AccessStream returns the stream of one person and one month (UTC) that holds the

@@ -18,6 +18,7 @@ import (
 	"coffre/handlers/api"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge/token"
+	"coffre/handlers/reactors/clock"
 	"coffre/handlers/reactors/ebox"
 	"coffre/handlers/reactors/webhook"
 	"coffre/projections"
@@ -50,6 +51,7 @@ type Instance struct {
 	hook        *webhook.Webhook                 // nil: nobody is told of changes
 	book        *webhook.Book                    // of the webhooks of organisations; nil in a process that answers nothing
 	sender      *webhook.Sender                  // to them; nil with book
+	clock       *clock.Clock                     // nil: this process announces nothing
 	ebox        *ebox.Ebox                       // nil: nobody is written to
 	eboxDesk    ebox.Desk                        // with ebox
 	publisher   *transparency.Publisher
@@ -177,7 +179,7 @@ func (v *Instance) strange() bool {
 // built, stopped or failing, the keys are away, the disk is full, rows of the key database
 // are damaged, something recorded was changed or lost, a witness tells of another history of the
 // log, the identity provider does not tell whose tokens count or was recovered and not confirmed,
-// a certificate to trust ends within two weeks, or the receiver of the webhook answered 410.
+// a certificate to trust ends within two weeks, the clock stands still or its time is in doubt, or the receiver of the webhook answered 410.
 func (v *Instance) Health(ctx context.Context) contract.HealthStatus {
 	status, _ := v.Condition(ctx)
 	return status
@@ -212,6 +214,8 @@ func (v *Instance) condition(ctx context.Context, w witnesses) (status contract.
 	because(v.strange(), "the identity provider does not tell whose tokens count")
 	because(v.recovering(ctx), "the identity provider was recovered and a second person has not confirmed it, or that cannot be told")
 	because(w.disown(), "a witness tells of another history of this log, or forgot what it cosigned (deploy/runbooks/witnesses.md)")
+	clock := v.clockTrouble(ctx)
+	because(clock != "", "%s", clock)
 	for _, f := range v.trusts {
 		if ends := f.ending(time.Now()); ends != "" {
 			because(true, "%s", ends)

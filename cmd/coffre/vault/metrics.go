@@ -41,7 +41,7 @@ func newMetrics(v *Instance) *metrics {
 		}, []string{"operation", "problem"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.duration, m.refused, projectionMetrics{v}, checkpointMetrics{v}, keeperMetrics{v}, quotaMetrics{v}, webhookMetrics{v}, eboxMetrics{v}, healthMetrics{v}, erasureMetrics{v}, suppressionMetrics{v}, figureMetrics{v},
+		m.requests, m.duration, m.refused, projectionMetrics{v}, checkpointMetrics{v}, keeperMetrics{v}, quotaMetrics{v}, webhookMetrics{v}, eboxMetrics{v}, clockMetrics{v}, healthMetrics{v}, erasureMetrics{v}, suppressionMetrics{v}, figureMetrics{v},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coffre_log_damaged_records", Help: "Records whose checksum did not hold when the log was last verified, once a day.",
 		}, func() float64 { return float64(v.damaged.Load()) }),
@@ -394,6 +394,42 @@ func (m eboxMetrics) Collect(out chan<- prometheus.Metric) {
 	if !s.Oldest.IsZero() {
 		out <- prometheus.MustNewConstMetric(eboxOldestMetric, prometheus.GaugeValue, float64(s.Oldest.UnixMicro())/1e6)
 	}
+}
+
+var (
+	clockLookedMetric    = prometheus.NewDesc("coffre_clock_looked_timestamp_seconds", "When the clock of any process last announced everything that had fallen due, as it does once a minute; absent before the first time.", nil, nil)
+	clockDoubtsMetric    = prometheus.NewDesc("coffre_clock_in_doubt", "1 while this process announces nothing because the time of its machine jumped, or came to be more than a day after the last look.", nil, nil)
+	clockAnnouncedMetric = prometheus.NewDesc("coffre_clock_announced_total", "Ends of documents, consents and times to answer that this process announced.", nil, nil)
+)
+
+// clockMetrics tell how the clock does.
+type clockMetrics struct{ v *Instance }
+
+func (clockMetrics) Describe(out chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{clockLookedMetric, clockDoubtsMetric, clockAnnouncedMetric} {
+		out <- d
+	}
+}
+
+func (m clockMetrics) Collect(out chan<- prometheus.Metric) {
+	if m.v.clock == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	s, err := m.v.clock.Status(ctx)
+	if err != nil {
+		return // the scrape says so by what is missing
+	}
+	if !s.Looked.IsZero() {
+		out <- prometheus.MustNewConstMetric(clockLookedMetric, prometheus.GaugeValue, float64(s.Looked.UnixMicro())/1e6)
+	}
+	doubts := 0.0
+	if s.Doubts {
+		doubts = 1
+	}
+	out <- prometheus.MustNewConstMetric(clockDoubtsMetric, prometheus.GaugeValue, doubts)
+	out <- prometheus.MustNewConstMetric(clockAnnouncedMetric, prometheus.CounterValue, float64(s.Announced))
 }
 
 var (

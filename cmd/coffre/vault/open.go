@@ -48,6 +48,7 @@ import (
 	"coffre/projections/erasures"
 	"coffre/projections/evidence"
 	"coffre/projections/signals"
+	"coffre/projections/terms"
 	"coffre/projections/transparency"
 	"coffre/projections/vocabulary"
 	"coffre/projections/wallet"
@@ -183,16 +184,17 @@ type readModels struct {
 	forgotten *erasures.Erasures
 	tree      *transparency.Tree
 	signals   *signals.Signals
+	terms     *terms.Terms
 }
 
 // newModels are all the read models there are, unbuilt.
 func newModels() readModels {
-	return readModels{wallet.New(), consentlog.New(), accesslog.New(), evidence.New(), erasures.New(), transparency.New(), signals.New()}
+	return readModels{wallet.New(), consentlog.New(), accesslog.New(), evidence.New(), erasures.New(), transparency.New(), signals.New(), terms.New()}
 }
 
 // all lists the read models.
 func (m readModels) all() []projections.Projection {
-	return []projections.Projection{m.wallets, m.consents, m.accesses, m.evidence, m.forgotten, m.tree, m.signals}
+	return []projections.Projection{m.wallets, m.consents, m.accesses, m.evidence, m.forgotten, m.tree, m.signals, m.terms}
 }
 
 func newAssembly(ctx context.Context, dir DataDir, o Options) *assembly {
@@ -419,6 +421,9 @@ func (a *assembly) openNotices(ctx context.Context) error {
 			return a.Core.RecordGone(ctx, s.ID, event)
 		},
 	})
+	if err := a.openClock(ctx); err != nil {
+		return err
+	}
 	if err := a.openEbox(ctx); err != nil {
 		return err
 	}

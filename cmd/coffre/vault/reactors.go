@@ -35,12 +35,12 @@ func (r *reacting) add(reactor reactors.Reactor, senders ...part) {
 	r.senders = append(r.senders, senders...)
 }
 
-// reacting lists what follows from events here: what a death ends, the webhooks of organisations,
+// reacting lists what follows from events here: what a death ends, the webhooks of organisations, the clock,
 // and the operator's when one is configured.
 func (a *assembly) reacting() reacting {
 	var all reacting
 	all.add(endsOf(a.log, a.Core, a.Runner).Reactor())
-	all.senders = append(all.senders, part{"webhooks of organisations", a.sender.Run})
+	all.senders = append(all.senders, part{"webhooks of organisations", a.sender.Run}, part{"clock", a.clock.Run})
 	if a.hook != nil {
 		all.add(a.hook.Reactor(), part{"webhook", a.hook.Run})
 	}
