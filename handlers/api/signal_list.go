@@ -28,8 +28,8 @@ var errSignalType = domain.NewError(domain.Invalid, "signalType", "there is no s
 var signalTypes = map[contract.SignalType]signals.What{
 	typeOfSignal(signals.Issued): signals.Issued, typeOfSignal(signals.Updated): signals.Updated, typeOfSignal(signals.Suspended): signals.Suspended,
 	typeOfSignal(signals.Reinstated): signals.Reinstated, typeOfSignal(signals.Revoked): signals.Revoked, typeOfSignal(signals.Erased): signals.Erased,
-	typeOfSignal(signals.Granted): signals.Granted, typeOfSignal(signals.Refused): signals.Refused, typeOfSignal(signals.Withdrawn): signals.Withdrawn,
-	typeOfSignal(signals.Petitioned): signals.Petitioned, typeOfSignal(signals.Answered): signals.Answered,
+	typeOfSignal(signals.Granted): signals.Granted, typeOfSignal(signals.Refused): signals.Refused, typeOfSignal(signals.Withdrawn): signals.Withdrawn, typeOfSignal(signals.Ended): signals.Ended,
+	typeOfSignal(signals.Petitioned): signals.Petitioned, typeOfSignal(signals.Answered): signals.Answered, typeOfSignal(signals.Overdue): signals.Overdue,
 }
 
 // typeOfSignal returns the CloudEvents type of a fact.

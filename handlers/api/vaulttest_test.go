@@ -47,6 +47,7 @@ import (
 	"coffre/projections/evidence"
 	"coffre/projections/projectiontest"
 	"coffre/projections/signals"
+	"coffre/projections/terms"
 	"coffre/projections/vocabulary"
 	"coffre/projections/wallet"
 )
@@ -84,6 +85,7 @@ type settings struct {
 	Work       work.Config
 	Evidence   *evidence.Evidence
 	Signals    *signals.Signals
+	Terms      *terms.Terms
 	Backups    Backups
 	Webhooks   Webhooks
 	Reactors   Reactors
@@ -195,8 +197,8 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 		ConsentLog: consentlog.New(), Erasures: erasures.New(), Exports: work.NewExportFolder(t.TempDir()), Keeper: "a test's",
 		LogSigner: tv.Keeper, CertificateSigner: tv.Keeper,
 	}
-	m.Evidence, m.Signals = evidence.New(), signals.New()
-	tv.running = projectiontest.Start(t, tv.Store, t.TempDir(), m.Disclosure.Wallets, m.Work.ConsentLog, m.Disclosure.AccessLog, m.Evidence, m.Work.Erasures, m.Signals)
+	m.Evidence, m.Signals, m.Terms = evidence.New(), signals.New(), terms.New()
+	tv.running = projectiontest.Start(t, tv.Store, t.TempDir(), m.Disclosure.Wallets, m.Work.ConsentLog, m.Disclosure.AccessLog, m.Evidence, m.Work.Erasures, m.Signals, m.Terms)
 	m.Runner = tv.running.Runner
 	tv.Vault = m.vault()
 	tv.publish(t, change...)

@@ -10,6 +10,7 @@ import (
 	"coffre/domain/consent"
 	"coffre/domain/document"
 	"coffre/domain/petition"
+	"coffre/domain/term"
 	"coffre/eventstore"
 	"coffre/projections"
 )
@@ -67,6 +68,13 @@ func (s *Signals) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Ev
 		return t.tellParty(ctx, f.Consent.UUID, Refused, domain.RoleConsumer)
 	case consent.Withdrawn:
 		return t.tellParty(ctx, f.Consent.UUID, Withdrawn, domain.RoleConsumer)
+	case term.Announced:
+		switch f.Kind {
+		case term.Consent:
+			return t.tellParty(ctx, f.Consent.UUID, Ended, domain.RoleConsumer)
+		case term.Petition:
+			return t.tellParty(ctx, f.Petition.UUID, Overdue, domain.RoleConsumer, domain.RoleIssuer)
+		}
 	case petition.Disputed:
 		if err := t.party(ctx, f.Petition.UUID, f.Citizen, f.Organisation, petition.Disputes, domain.DocumentID{}); err != nil {
 			return err

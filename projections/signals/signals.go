@@ -2,8 +2,8 @@
 // read, of the consents that I asked for, and of the petitions that I am to answer?
 //
 // A signal is made for the issuer of a document at every change, and for each consumer that
-// read the document before it changed; for the consumer of a consent when it is granted, refused
-// or withdrawn; for whom a petition is addressed to. Signals are kept for ninety days of the
+// read the document before it changed; for the consumer of a consent when it is granted, refused,
+// withdrawn or over; for whom a petition is addressed to, also when its deadline passed. Signals are kept for ninety days of the
 // log. Whether an organisation may still hear of one is not judged here: whoever hands signals
 // out asks the streams, with what [Signals.Bases] tells.
 //
@@ -38,10 +38,12 @@ func New() *Signals { return &Signals{} }
 func (s *Signals) Name() string { return "signals" }
 
 // Version implements projections.Projection.
-func (s *Signals) Version() int { return 1 }
+func (s *Signals) Version() int { return 2 }
 
 // Categories implements projections.Projection.
-func (s *Signals) Categories() []string { return []string{"access", "consent", "document", "petition"} }
+func (s *Signals) Categories() []string {
+	return []string{"access", "consent", "document", "petition", "term"}
+}
 
 // View implements projections.Projection.
 func (s *Signals) View() *projections.View { return &s.view }
@@ -63,9 +65,11 @@ const (
 	Granted   What = "consents.notify.granted"
 	Refused   What = "consents.notify.refused"
 	Withdrawn What = "consents.notify.withdrawn"
+	Ended     What = "consents.notify.ended" // its time is over
 
 	Petitioned What = "petitions.notify.made"
 	Answered   What = "petitions.notify.answered"
+	Overdue    What = "petitions.notify.overdue"
 )
 
 // AboutDocument reports whether the fact is a change of a document.
