@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"coffre/domain"
@@ -106,8 +107,20 @@ func (e *Ebox) words(lang domain.Language, n Notice) map[string]string {
 	}
 	return map[string]string{
 		"type": name(TypeLabels, string(n.Type)), "organisation": name(OrganisationLabels, string(n.Organisation)),
-		"purpose": name(PurposeLabels, string(n.Purpose)), "days": strconv.Itoa(n.Days),
+		"purpose": name(PurposeLabels, string(n.Purpose)), "date": dayIn(lang, domain.BelgianDate(n.At).AddDays(n.Days)),
 	}
+}
+
+// dayIn writes a day as people in Belgium do in a language.
+func dayIn(lang domain.Language, d domain.Date) string {
+	t, err := time.Parse(time.DateOnly, string(d))
+	switch {
+	case err != nil:
+		return ""
+	case lang == "de":
+		return t.Format("02.01.2006")
+	}
+	return t.Format("02/01/2006")
 }
 
 // say returns a text with its placeholders, {type} among them, replaced once each.

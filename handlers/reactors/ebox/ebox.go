@@ -31,7 +31,7 @@ import (
 
 const schema = `
 CREATE TABLE IF NOT EXISTS ebox_notices (
-	event        BLOB    NOT NULL PRIMARY KEY, -- or the id of what the clock found
+	event        BLOB    NOT NULL PRIMARY KEY,
 	citizen      BLOB    NOT NULL,
 	leaf         INTEGER NOT NULL,             -- orders the notices of a citizen
 	topic        TEXT    NOT NULL,
@@ -40,7 +40,7 @@ CREATE TABLE IF NOT EXISTS ebox_notices (
 	type         TEXT    NOT NULL,
 	organisation TEXT    NOT NULL,
 	purpose      TEXT    NOT NULL,
-	days         INTEGER NOT NULL,
+	days         INTEGER NOT NULL,             -- from at to the last day of what ends
 	correlation  BLOB    NOT NULL,
 	at           INTEGER NOT NULL,             -- microseconds since 1970, as all times here
 	message      BLOB    NOT NULL              -- the zero id: none yet

@@ -35,6 +35,9 @@ import (
 	"coffre/domain/access"
 	"coffre/domain/citizen"
 	"coffre/domain/domaintest"
+	"coffre/domain/term"
+	"coffre/eventstore"
+	"coffre/eventstore/codec"
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/handlers/reactors"
 )
@@ -466,7 +469,7 @@ func TestTextsAreComplete(t *testing.T) {
 // fieldsOf lists the placeholders of a text.
 func fieldsOf(text string) string {
 	var all []string
-	for _, name := range []string{"{type}", "{organisation}", "{purpose}", "{days}", "{count}"} {
+	for _, name := range []string{"{type}", "{organisation}", "{purpose}", "{date}", "{count}"} {
 		if strings.Contains(text, name) {
 			all = append(all, name)
 		}
@@ -740,6 +743,63 @@ func TestH5HiddenAccessesAreNotWrittenOf(t *testing.T) {
 		hidden, err := k.ebox.noticeOf(t.Context(), reactors.Notice{}, pair[1])
 		if err != nil || hidden != (Notice{}) {
 			t.Errorf("%s under an investigation: %+v, %v", name, hidden, err)
+		}
+	}
+}
+
+// N-1: what the clock announces is written of by the last day, whichever step it was, under the
+// topic that the citizen chose a way for; once for each announcement, however often it is handled.
+func TestN1EndsAreWrittenOf(t *testing.T) {
+	k := newKit(t)
+	k.people.set(ana, living(citizen.ByEboxEach, "en"))
+	k.now = time.Date(2026, 12, 30, 23, 30, 0, 0, time.UTC) // the 31st in Belgium
+	card := domain.DocumentID{UUID: uuid.UUID{7}}
+	said := map[string]term.Announced{
+		"valid until 31/12/2026":                 {Kind: term.Document, Citizen: ana, Document: card, Type: "diploma", Organisation: "0316380841", Ends: "2026-12-31", Before: 0},
+		"valid until 29/01/2027":                 {Kind: term.Document, Citizen: ana, Document: card, Type: "diploma", Organisation: "0316380841", Ends: "2027-01-29", Before: 30},
+		"was valid until 30/12/2026":             {Kind: term.Consent, Citizen: ana, Organisation: "0316380841", Purpose: "recruitment", Ends: "2026-12-30"},
+		"had until 30/12/2026 to answer":         {Kind: term.Petition, Citizen: ana, Organisation: "0316380841", Ends: "2026-12-30"},
+		"The privacy officers of the vault had ": {Kind: term.Petition, Citizen: ana, Ends: "2026-12-30"},
+	}
+	for _, f := range said {
+		name, clear, _, err := codec.Catalog.Encode(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		k.leaf++
+		n := reactors.Notice{ID: uuid.New(), Type: name, Stream: "term-" + eventstore.Stream(uuid.NewString()), Leaf: k.leaf, Recorded: k.now, Citizen: ana, Clear: clear}
+		for range 2 {
+			effect, err := k.ebox.handle(t.Context(), n)
+			if err != nil || effect.Store == nil {
+				t.Fatal(err)
+			}
+			if err := k.db.Write(t.Context(), func(tx *sqlx.Tx) error { return effect.Store(t.Context(), tx) }); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	k.turn()
+	calls := k.provider.seen()
+	if len(calls) != len(said) {
+		t.Fatalf("%d messages", len(calls))
+	}
+	for text := range said {
+		if !slices.ContainsFunc(calls, func(c published) bool { return strings.Contains(c.body, text) }) {
+			t.Errorf("no message says %q: %+v", text, calls)
+		}
+	}
+	for _, none := range []struct {
+		choice citizen.Preferences
+		left   int
+	}{{citizen.Preferences{Expiries: citizen.NoNotice, Consents: citizen.ByEboxEach}, 1}, {citizen.Preferences{Expiries: citizen.ByEboxEach, Consents: citizen.NoNotice}, 4}} {
+		left := 0
+		for _, f := range said {
+			if wayOf(none.choice, ofTerm(f, "2026-12-31").Topic) != citizen.NoNotice {
+				left++
+			}
+		}
+		if left != none.left {
+			t.Errorf("%+v: %d", none.choice, left)
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/consent"
 	"coffre/domain/document"
+	"coffre/domain/term"
 	"coffre/eventstore/codec"
 	"coffre/handlers/reactors"
 )
@@ -54,7 +55,7 @@ const (
 	Suspended        Kind = "suspended"
 	Reinstated       Kind = "reinstated"
 	Revoked          Kind = "revoked"
-	DocumentEnds     Kind = "documentEnds" // in Days days, from the clock
+	DocumentEnds     Kind = "documentEnds" // in Days days, of which there are less than 0 once it has
 	Opened           Kind = "opened"
 	OpenedByRelative Kind = "openedByRepresentative"
 	OpenedByVault    Kind = "openedByVault"
@@ -64,29 +65,31 @@ const (
 	Refused          Kind = "refused"
 	Requested        Kind = "requested"
 	Withdrawn        Kind = "withdrawn"
-	ConsentEnds      Kind = "consentEnds" // in Days days, from the clock
+	ConsentEnds      Kind = "consentEnds"    // likewise
+	Unanswered       Kind = "unanswered"     // a petition, likewise
+	UnansweredHere   Kind = "unansweredHere" // one that the vault's privacy officers were to answer
 )
 
 // kinds lists the kinds of each topic.
 var kinds = map[Topic][]Kind{
 	Documents: {Issued, Updated, Suspended, Reinstated, Revoked},
-	Expiries:  {DocumentEnds},
+	Expiries:  {DocumentEnds, Unanswered, UnansweredHere},
 	Accesses:  {Opened, OpenedByRelative, OpenedByVault, Told, Found, FoundByVault, Refused},
 	Consents:  {Requested, Withdrawn, ConsentEnds},
 }
 
 // Notice is one thing to tell a citizen of, in ids and codes.
 type Notice struct {
-	ID           uuid.UUID // the event's; of what the clock found, an id that follows from what ends and when
+	ID           uuid.UUID // the event's
 	Citizen      domain.CitizenID
-	Leaf         int64 // of the event; the head's for what the clock found
+	Leaf         int64 // of the event
 	Topic        Topic
 	Kind         Kind
 	Document     domain.DocumentID // zero: none
 	Type         domain.DocumentType
 	Organisation domain.Organisation
 	Purpose      domain.Purpose
-	Days         int
+	Days         int // from At to the last day of what ends
 	Correlation  uuid.UUID
 	At           time.Time
 }
@@ -96,7 +99,7 @@ type Notice struct {
 func (e *Ebox) Reactor() reactors.Reactor {
 	return reactors.Reactor{
 		Name: "ebox", From: reactors.FromNow, Handle: e.handle,
-		Topics: []string{"document", "consent", "access", "refusal", "citizen.key-destroyed"},
+		Topics: []string{"document", "consent", "access", "refusal", "term", "citizen.key-destroyed"},
 	}
 }
 
@@ -161,6 +164,8 @@ func (e *Ebox) noticeOf(ctx context.Context, n reactors.Notice, data any) (Notic
 		return Notice{Citizen: f.Citizen, Topic: Consents, Kind: Requested, Organisation: f.Terms.Consumer, Purpose: f.Terms.Purpose}, nil
 	case consent.Withdrawn:
 		return e.withdrawn(ctx, n, f)
+	case term.Announced:
+		return ofTerm(f, domain.BelgianDate(n.Recorded)), nil
 	case access.Authorized:
 		return ofAccess(f), nil
 	case access.Told:
@@ -202,6 +207,22 @@ func ofAccess(f access.Authorized) Notice {
 		one.Kind = OpenedByRelative
 	case f.Consumer.IsZero():
 		one.Kind = OpenedByVault
+	}
+	return one
+}
+
+// ofTerm returns what an end that is announced says on a day.
+func ofTerm(f term.Announced, today domain.Date) Notice {
+	one := Notice{Citizen: f.Citizen, Topic: Expiries, Document: f.Document, Type: f.Type, Organisation: f.Organisation, Purpose: f.Purpose, Days: today.DaysUntil(f.Ends)}
+	switch {
+	case f.Kind == term.Document:
+		one.Kind = DocumentEnds
+	case f.Kind == term.Consent:
+		one.Kind, one.Topic = ConsentEnds, Consents
+	case f.Organisation.IsZero():
+		one.Kind = UnansweredHere
+	default:
+		one.Kind = Unanswered
 	}
 	return one
 }
