@@ -107,10 +107,11 @@ type page struct {
 	path      string
 	query     url.Values
 	of        string
+	script    string // address of the script that adds to the page; "": none does
 }
 
 func (s session) page(title string) page {
-	return page{s.tongue, s.say(title), s.secret.formToken(), s.menu, s.path, s.query, s.of}
+	return page{s.tongue, s.say(title), s.secret.formToken(), s.menu, s.path, s.query, s.of, ""}
 }
 
 // to returns the address of a page with pairs of a name and a value, in whose name ever one
@@ -153,6 +154,7 @@ type personal struct {
 var (
 	citizens = []domain.Role{domain.RoleCitizen}
 	officers = []domain.Role{domain.RolePrivacyOfficer}
+	auditors = []domain.Role{domain.RoleAuditor}
 )
 
 // believed are the persons in other roles than the citizen's as whom somebody signs in where
@@ -220,6 +222,14 @@ var personals = []personal{
 	{"POST /officer/petitions/{id}/answer", "", officers, (*Pages).answerPetition},
 	{"GET /officer/register", "menu.register", officers, (*Pages).serveRegister},
 	{"GET /officer/register/file", "", officers, (*Pages).serveRegisterFile},
+	{"GET /auditor", "menu.log", auditors, (*Pages).serveLog},
+	{"GET /auditor/stream", "", auditors, (*Pages).serveStream},
+	{"GET /auditor/events/{leaf}", "", auditors, (*Pages).serveEvent},
+	{"GET /auditor/events/{leaf}/proof", "", auditors, (*Pages).serveProof},
+	{"GET /auditor/checkpoint", "menu.checkpoint", auditors, (*Pages).serveCheckpoint},
+	{"GET /auditor/checkpoint/consistency", "", auditors, (*Pages).serveConsistency},
+	{"GET /auditor/wallet", "menu.held", auditors, (*Pages).serveHeld},
+	{"GET /auditor/drift", "menu.drift", auditors, (*Pages).serveDrift},
 }
 
 // Handler returns the pages, and the API for every path that is none of theirs. Where people are
@@ -245,6 +255,7 @@ func (p *Pages) Handler() http.Handler {
 		p.fault(r, p.show(w, r, http.StatusOK, accessibilityPage(page{tongue: l, title: l.say("access.title")})))
 	})
 	mux.HandleFunc("GET "+stylesheet.path, stylesheet.serve)
+	mux.HandleFunc("GET "+verifier.path, verifier.serve)
 	p.menus = make(map[domain.Role][]entry)
 	for _, route := range personals {
 		mux.HandleFunc(route.pattern, p.personal(route))
@@ -568,13 +579,13 @@ var style []byte
 
 // asset is a file that never changes under its name.
 type asset struct {
-	path           string
+	path, kind     string // kind is the media type
 	plain, smaller []byte
 }
 
-var stylesheet = newAsset("/assets/style-", ".css", style)
+var stylesheet = newAsset("/assets/style-", ".css", "text/css; charset=utf-8", style)
 
-func newAsset(before, after string, content []byte) asset {
+func newAsset(before, after, kind string, content []byte) asset {
 	sum := sha256.Sum256(content)
 	var small bytes.Buffer
 	z, err := gzip.NewWriterLevel(&small, gzip.BestCompression)
@@ -584,13 +595,13 @@ func newAsset(before, after string, content []byte) asset {
 	if err = errors.Join(err, z.Close()); err != nil { // memory takes everything
 		panic(err)
 	}
-	return asset{before + hex.EncodeToString(sum[:8]) + after, content, small.Bytes()}
+	return asset{before + hex.EncodeToString(sum[:8]) + after, kind, content, small.Bytes()}
 }
 
 func (a asset) serve(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	h.Set("Content-Type", "text/css; charset=utf-8")
+	h.Set("Content-Type", a.kind)
 	h.Set("Vary", "Accept-Encoding")
 	b := a.plain
 	if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {

@@ -42,6 +42,7 @@ type site struct {
 	rows    map[string][]byte // what Sessions was given
 	now     time.Time
 	minted  []pages.Somebody // who signed in
+	queries []string         // of what the API was asked
 }
 
 func newSite(t *testing.T) *site {
@@ -79,6 +80,7 @@ func (s *site) Authenticate(_ context.Context, p token.Presented) (edge.Caller, 
 }
 
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.queries = append(s.queries, r.URL.RawQuery)
 	s.asked = append(s.asked, r.URL.Path+" "+r.Header.Get("Authorization"))
 	var answer any = contract.Registry{Categories: []contract.RegistryCode{}, DocumentTypes: []contract.RegistryDocumentType{}, Organizations: []contract.RegistryOrganization{}, Purposes: []contract.RegistryCode{}}
 	if strings.HasSuffix(r.URL.Path, "/wallet") {

@@ -14,7 +14,7 @@ import (
 var placeInText = regexp.MustCompile(`\{\d\}`)
 
 // madeFamilies are those of texts whose keys are made of a value.
-var madeFamilies = []string{"state", "wrong", "look", "outcome", "list", "reader", "document", "action", "scope", "notices", "reasonOfLookup", "correction", "correctionState", "lastRead", "filter", "total", "exportKind", "exportFormat", "task", "inbox", "scopeAsked", "signInAs", "refused"}
+var madeFamilies = []string{"state", "wrong", "look", "outcome", "list", "reader", "document", "action", "scope", "notices", "reasonOfLookup", "correction", "correctionState", "lastRead", "filter", "total", "exportKind", "exportFormat", "task", "inbox", "scopeAsked", "signInAs", "refused", "event"}
 
 // Every language has every text with the same places, and every text is used.
 func TestEveryPageSpeaksEveryLanguage(t *testing.T) {
@@ -63,7 +63,7 @@ func TestStylesheetIsSmall(t *testing.T) {
 	if len(stylesheet.smaller) > 4096 || len(stylesheet.smaller) >= len(stylesheet.plain) {
 		t.Errorf("%d bytes, compressed %d", len(stylesheet.plain), len(stylesheet.smaller))
 	}
-	if other := newAsset("/assets/style-", ".css", append([]byte("/**/"), style...)); other.path == stylesheet.path {
+	if other := newAsset("/assets/style-", ".css", "text/css", append([]byte("/**/"), style...)); other.path == stylesheet.path {
 		t.Error("another stylesheet has the same name")
 	}
 }

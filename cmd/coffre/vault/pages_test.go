@@ -8,13 +8,16 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"coffre/domain"
+	"coffre/eventstore/codec"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge"
 	"coffre/handlers/edge/token"
+	"coffre/handlers/pages"
 )
 
 // What administrations issue to one made-up person: a document that the law obliges to keep, and
@@ -192,6 +195,31 @@ func TestOfficersPagesOfAYoungVault(t *testing.T) {
 	export, resp := v.send(form, "/officer/exports", url.Values{"kind": {"consentLog"}, "format": {"csv"}, "reason": {"audit"}})
 	if resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Request.URL.Path, "/officer/exports/") {
 		t.Errorf("an export answers %d:\n%s", resp.StatusCode, export)
+	}
+}
+
+// Every page of an auditor is answered by a vault that holds next to nothing; each type of event
+// has its sentence.
+func TestAuditorsPagesOfAYoungVault(t *testing.T) {
+	v := newVisitor(t, serveIssued(t, civilStatus, kept))
+	v.post("/signin", url.Values{"as": {"auditor"}})
+	log, resp := v.get("/auditor?lang=en")
+	if resp.StatusCode != http.StatusOK || !strings.Contains(log, "A document was issued") {
+		t.Errorf("%s answers %d:\n%s", resp.Request.URL, resp.StatusCode, log)
+	}
+	for _, path := range []string{"/auditor?type=document.issued&role=issuer&organization=" + civilStatus + "&from=2026-01-01", "/auditor/stream?stream=registry", "/auditor/events/0", "/auditor/events/1", "/auditor/checkpoint", "/auditor/wallet", "/auditor/drift"} {
+		if page, resp := v.get(path); resp.StatusCode != http.StatusOK || resp.Request.URL.Path != strings.Split(path, "?")[0] {
+			t.Errorf("%s answers %d:\n%s", path, resp.StatusCode, page)
+		}
+	}
+	var types []string
+	for form := range codec.Catalog.Names() {
+		name, _, _ := strings.Cut(form, "/")
+		types = append(types, name)
+	}
+	slices.Sort(types)
+	if types = slices.Compact(types); !slices.Equal(types, pages.EventTypes()) {
+		t.Errorf("the log has %q, and the pages have sentences for %q", types, pages.EventTypes())
 	}
 }
 
