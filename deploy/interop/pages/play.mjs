@@ -1,6 +1,6 @@
-// Plays the ways of a citizen and of a privacy officer through the pages in a real Chromium, after
+// Plays the ways of a citizen, a privacy officer and an auditor through the pages in a real Chromium, after
 // the demo has filled a vault.
-// The pages have no script of their own; axe is injected through the debugger's protocol, past
+// One script is ours, the auditor's, which proves events in the browser; axe is injected through the debugger's protocol, past
 // the pages' content security policy, in a copy of the browser that is asked nothing else.
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
@@ -86,12 +86,12 @@ async function links(page, ...waiting) {
   const kinds = new Map()
   while (waiting.length) {
     const path = waiting.pop()
-    const kind = path.replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, 'ID').replace(/\?.*/, '')
+    const kind = path.replace(/[0-9a-f]{8}-[0-9a-f-]{27}/g, 'ID').replace(/events\/\d+/, 'events/N').replace(/\?.*/, '')
     if (kinds.has(kind)) continue
     kinds.set(kind, path)
     await go(page, path)
     const found = await page.$$eval('a[href]', (all) => all.map((a) => a.getAttribute('href')))
-    waiting.push(...found.filter((h) => h.startsWith('/') && !h.startsWith('/assets/') && !/\.(pdf|json)$/.test(h) && !/\/(content|manifest|receipt|certificate|file)(\?|$)/.test(h)))
+    waiting.push(...found.filter((h) => h.startsWith('/') && !h.startsWith('/assets/') && !/\.(pdf|json)$/.test(h) && !/\/(content|manifest|receipt|certificate|file|proof|consistency)(\?|$)/.test(h)))
   }
   return [...kinds.values()]
 }
@@ -158,11 +158,58 @@ const officerPages = []
   await second.context.close()
 }
 
+// The way of an auditor: an event is proven in the browser, by a checkpoint that was pasted too, and
+// a changed event, another root and another key are found out; the log goes on from an earlier
+// checkpoint. The page's own policy counts here.
+{
+  const { context, page } = await visitor()
+  await page.setBypassCSP(false)
+  await signInAs(page, 'auditor', '/auditor')
+  const verdict = async () => {
+    await page.evaluate(() => { document.getElementById('verdict').textContent = '' })
+    await page.click('#compute button')
+    await page.waitForFunction(() => document.getElementById('verdict').textContent !== '')
+    return page.$eval('#verdict', (e) => e.textContent)
+  }
+  const set = (id, value) => page.$eval('#' + id, (e, v) => { e.value = v }, value)
+  const value = (id) => page.$eval('#' + id, (e) => e.value)
+  await go(page, '/auditor/checkpoint?lang=en')
+  const kept = await value('checkpoint')
+  const event = '/auditor/events/5'
+  for (let n = 0; n < 100 && !(await value('checkpoint').then((now) => now !== kept)); n++) {
+    await go(page, `/auditor?role=system&leaf=${n}`) // a reading is on record, so the log grows
+    await go(page, '/auditor/checkpoint')
+  }
+  const later = await value('checkpoint')
+  await go(page, event)
+  const proven = await verdict()
+  check(proven.startsWith('True') && proven.includes('signed by the log'), `an event is proven: ${proven}`)
+  await set('checkpoint', kept)
+  check((await verdict()).startsWith('True'), 'an event is proven by a checkpoint that was kept')
+  await set('checkpoint', later.replace(/\n(\d+)\n(.)/, (_, size, c) => `\n${size}\n${c === 'A' ? 'B' : 'A'}`))
+  check((await verdict()).startsWith('Not true'), 'another root is found out')
+  await go(page, event)
+  await page.$eval('#verify', (e) => { e.dataset.clear = btoa('{"changed":true}') })
+  check((await verdict()).startsWith('Not true'), 'a changed event is found out')
+  await go(page, event)
+  await set('keys', 'AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=')
+  check((await verdict()).includes('none of these keys'), 'another key is found out')
+  await go(page, '/auditor/checkpoint')
+  await set('former', kept)
+  const goesOn = await verdict()
+  check(goesOn.startsWith('True'), `the log goes on from a checkpoint that was kept: ${goesOn}`)
+  await set('former', kept.replace(/\n(\d+)\n(.)/, (_, size, c) => `\n${size}\n${c === 'A' ? 'B' : 'A'}`))
+  check((await verdict()).startsWith('Not true'), 'a log that does not go on is found out')
+  check((await page.evaluate(() => localStorage.length + sessionStorage.length)) === 0, 'the script stores something')
+  await context.close()
+}
+
 // Every page of everybody, in four languages, two widths, light and dark.
 const open = ['/signin', '/signedout', '/accessibility', '/nowhere']
 const everybody = [
   { enter: (page) => signIn(page, numbers[0]), from: ['/wallet'], also: open },
   { enter: (page) => signInAs(page, 'officer1', '/officer'), from: ['/officer', ...officerPages], also: [] },
+  { enter: (page) => signInAs(page, 'auditor', '/auditor'), from: ['/auditor', '/auditor/events/5', '/auditor/stream?stream=registry'], also: [] },
 ]
 const shown = (one) => one.also.concat(one.pages)
 for (const one of everybody) {
@@ -248,7 +295,7 @@ for (const width of [360, 1280]) {
   await context.close()
 }
 
-// By keyboard alone and without JavaScript at 320 px, an officer's pages.
+// By keyboard alone and without JavaScript at 320 px, the pages of the other roles.
 for (const one of everybody.slice(1)) {
   const { context, page } = await visitor({ script: false, width: 320 })
   await one.enter(page)
