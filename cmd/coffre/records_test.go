@@ -222,6 +222,7 @@ var recordedCommands = map[string]left{
 	"coffre bench":                   none("it measures a vault of its own, made for it"),
 	"coffre config explain":          none(tellsNobody),
 	"coffre config check":            none(tellsNobody),
+	"coffre upgrade check":           none(tellsNobody),
 	"coffre plan":                    none("it computes from what is typed, and asks no vault"),
 	"coffre audit projections":       none("it reads the databases beside whoever serves them, and opens nothing sealed"),
 	"coffre projections prepare":     none("it makes tables of the log beside whoever serves it, and opens nothing sealed"),

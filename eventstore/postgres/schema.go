@@ -111,6 +111,21 @@ func inspect(ctx context.Context, db *sqlx.DB) (state, error) {
 	return s, nil
 }
 
+// Form returns the form of the log's tables in a PostgreSQL, 0 where there are none, the form of
+// the oldest program that they serve, and that of this program. It changes nothing.
+func Form(ctx context.Context, dsn string) (form, serves, program int, err error) {
+	db, err := pgdb.Open(dsn, pgdb.Options{Schema: Schema, Name: "coffre events looking", Conns: 1, ReadOnly: true})
+	if err != nil {
+		return 0, 0, 0, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	s, err := inspect(ctx, db)
+	if err == nil && s.Hidden {
+		err = s.usable()
+	}
+	return s.Form, s.Serves, len(steps), err
+}
+
 // migrate does the steps that are missing, in one transaction. Of several processes
 // that come at once one does them, and a kill in the middle leaves nothing.
 func migrate(ctx context.Context, dsn string, lock time.Duration) error {

@@ -2,10 +2,12 @@ package sqlite
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -13,6 +15,7 @@ import (
 	"github.com/ncruces/go-sqlite3"
 
 	"coffre/eventstore"
+	"coffre/eventstore/sqlite/sqlitedb"
 )
 
 const (
@@ -103,6 +106,14 @@ func prepareSchema(c *sqlite3.Conn) (form int64, err error) {
 		return 0, fmt.Errorf("the event log has form %d, this program knows %d to %d", version, indexedForm, compactForm)
 	}
 	return version, nil
+}
+
+// Form returns the form of the log in a directory, which another process may own, and the newest
+// form that this program makes; it reads logs of older ones, too, and leaves them in theirs. A form
+// of 0 is of no log.
+func Form(ctx context.Context, dir string) (form, newest int64, err error) {
+	form, err = sqlitedb.Version(ctx, filepath.Join(dir, FileName))
+	return form, compactForm, err
 }
 
 func rollback(c *sqlite3.Conn) error {

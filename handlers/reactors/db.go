@@ -119,6 +119,26 @@ func (db *DB) migrate(ctx context.Context) error {
 	return db.Ensure(ctx, schema+control+fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion))
 }
 
+// Form returns the version of the reactors' tables in the file at path, 0 where there are none, and
+// that of this program. It changes nothing.
+func Form(ctx context.Context, path string) (form, program int64, err error) {
+	form, err = sqlitedb.Version(ctx, path)
+	return form, schemaVersion, err
+}
+
+// FormOnPostgres is [Form] of the tables in a PostgreSQL.
+func FormOnPostgres(ctx context.Context, dsn string) (form, program int64, err error) {
+	db, err := pgdb.Open(dsn, pgdb.Options{Schema: pgSchema, Name: "coffre reactors", Conns: pgReaders, ReadOnly: true})
+	if err != nil {
+		return 0, schemaVersion, err
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	if err = db.GetContext(ctx, &form, `SELECT version FROM reactor_version`); pgdb.Missing(err) {
+		err = nil
+	}
+	return form, schemaVersion, err
+}
+
 func newerVersionError(version int) error {
 	return fmt.Errorf("the reactors' database has version %d, this program knows %d", version, schemaVersion)
 }

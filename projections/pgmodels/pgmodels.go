@@ -80,6 +80,28 @@ func Open(ctx context.Context, dsn string) (*Medium, error) {
 	return &Medium{dsn: dsn, control: control, session: session}, nil
 }
 
+// Complete returns the versions of each read model that have complete tables in the PostgreSQL
+// that dsn names. It changes nothing.
+func Complete(ctx context.Context, dsn string) (_ map[string][]int, err error) {
+	db, err := pgdb.Open(dsn, pgdb.Options{Schema: controlSchema, Name: "coffre models", Conns: 1, ReadOnly: true})
+	if err != nil {
+		return nil, fmt.Errorf("look for read models: %w", err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	var rows []struct {
+		Name    string `db:"name"`
+		Version int    `db:"version"`
+	}
+	if err := db.SelectContext(ctx, &rows, `SELECT name, version FROM live`); err != nil && !pgdb.Missing(err) {
+		return nil, fmt.Errorf("look for read models: %w", err)
+	}
+	all := map[string][]int{}
+	for _, r := range rows {
+		all[r.Name] = append(all[r.Name], r.Version)
+	}
+	return all, nil
+}
+
 // Close gives all leases back. Whoever uses the read models has ended.
 func (m *Medium) Close() error { return errors.Join(m.session.Close(), m.control.Close()) }
 

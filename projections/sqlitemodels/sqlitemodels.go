@@ -102,6 +102,16 @@ func (m Medium) Discard(ctx context.Context, end eventstore.Position) (names []s
 	return names, errors.Join(err, m.discardBuilds(), sqlitedb.SyncDir(m.dir, ""))
 }
 
+// Complete reports whether a projection has complete tables of a version in a directory, which need
+// not be there. It changes nothing.
+func Complete(dir, name string, version int) (bool, error) {
+	there, err := (Medium{dir}).Complete(name, version)
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return there, err
+}
+
 // Complete reports whether a projection has complete tables of a version, in force or not.
 func (m Medium) Complete(name string, version int) (bool, error) {
 	complete, _, err := (&model{dir: m.dir, name: name, version: version}).generations()

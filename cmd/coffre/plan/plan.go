@@ -90,6 +90,12 @@ const (
 	sqliteModelsTB = 17.0  // 2³² pages of 4 KiB, each read model
 )
 
+// Rebuild returns how many seconds a rebuild of all read models takes from so many events on so
+// many cores. More than two were never measured, and count as two.
+func Rebuild(events, cores float64) float64 {
+	return events * rebuildMicros / 1e6 / math.Min(cores, measuredCores)
+}
+
 // Figure is one line of a plan. Its value is in its unit: "events", "bytes", "1/s", "s", "cores",
 // "processes" or "MiB".
 type Figure struct {
@@ -164,7 +170,7 @@ func Of(s Size) (figures []Figure, warnings []string, err error) {
 	add("processes", "memory of each", resident, "MiB", "T7")
 
 	parallel := math.Min(float64(s.Cores), measuredCores) // more were never measured
-	rebuild := func(events float64) float64 { return events * rebuildMicros / 1e6 / parallel }
+	rebuild := func(events float64) float64 { return Rebuild(events, parallel) }
 	add("time", "first load by one process", documents/loadRate+citizens/newRate, "s", "T2")
 	for _, when := range []struct {
 		name   string

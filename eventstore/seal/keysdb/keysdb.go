@@ -71,6 +71,7 @@ type DB struct {
 	reads  statements
 	writes statements
 	rows   guarded
+	steps  map[string]int // see Steps; nil: this is a database
 
 	insertions sync.Map // statements of Tx.AddWhere
 

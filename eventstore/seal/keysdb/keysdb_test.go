@@ -3,7 +3,9 @@ package keysdb_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -362,6 +364,49 @@ func migrations(t *testing.T, open func() *keysdb.DB) {
 	if err := db.Migrate(t.Context(), "test", steps[:1]); !errors.Is(err, keysdb.ErrNewer) {
 		t.Fatal(err)
 	}
+}
+
+// A migration that is cut off at any of its steps leaves the tables as they were, and the next one
+// does all that is missing.
+func TestAMigrationIsCutOffAtEachStep(t *testing.T) {
+	onEach(t, func(t *testing.T, open func() *keysdb.DB) {
+		db := open()
+		steps := []string{
+			`CREATE TABLE t (x INTEGER NOT NULL UNIQUE)`, `INSERT INTO t VALUES (1)`, `ALTER TABLE t ADD COLUMN y INTEGER`, `UPDATE t SET y = x`, `CREATE TABLE u (z INTEGER NOT NULL UNIQUE)`,
+		}
+		for from := range len(steps) { // the form that an older release left
+			component := fmt.Sprintf("from%d", from)
+			mine := make([]string, len(steps))
+			for i, step := range steps {
+				mine[i] = strings.NewReplacer(" t ", " t"+component+" ", " u ", " u"+component+" ").Replace(step)
+			}
+			if err := db.Migrate(t.Context(), component, mine[:from]); from > 0 && err != nil {
+				t.Fatal(err)
+			}
+			for cut := from; cut < len(steps); cut++ {
+				ctx, end := context.WithCancel(t.Context())
+				end()
+				if err := db.Migrate(ctx, component, mine); err == nil {
+					t.Fatal("a migration that was ended came to its end")
+				}
+				broken := append(append([]string{}, mine[:cut]...), `NOT SQL`)
+				if err := db.Migrate(t.Context(), component, broken); err == nil {
+					t.Fatal("a step that fails is no error")
+				}
+			}
+			for range 2 {
+				if err := db.Migrate(t.Context(), component, mine); err != nil {
+					t.Fatalf("from form %d: %v", from, err)
+				}
+			}
+			y, err := keysdb.Do(t.Context(), db, func(tx *keysdb.Tx) (y int, err error) {
+				return y, tx.Row(`SELECT y FROM t`+component, nil, &y)
+			})
+			if err != nil || y != 1 {
+				t.Errorf("from form %d: %d, %v", from, y, err)
+			}
+		}
+	})
 }
 
 func BenchmarkDo64Callers(b *testing.B) {

@@ -26,6 +26,10 @@ var (
 // one runs them. Steps are written in SQLite's words, and never edited, only added. Where
 // nothing is to be done, reading is all that the database's role needs.
 func (db *DB) Migrate(ctx context.Context, component string, steps []string) (err error) {
+	if db.steps != nil {
+		db.steps[component] = len(steps)
+		return nil
+	}
 	ctx, tx, end, err := db.engine.begin(ctx)
 	if err != nil {
 		return fmt.Errorf("migrate %s: %w", component, db.engine.judge(err, false))
