@@ -33,7 +33,8 @@ type serveOptions struct {
 	WebhookURL        string // "": none
 	WebhookSecretFile string
 
-	EboxConfig string // file; "": nobody is written to
+	EboxConfig    string // file; "": nobody is written to
+	BrokersConfig string // file; "": nobody is told through a broker
 
 	Kurrent kurrentFlags
 
@@ -165,6 +166,7 @@ them; coffre config explain tells what counts and from where, coffre config chec
 	f.StringVar(&o.WebhookURL, "webhook-url", "", "`URL` that is told of changes, signed as Standard Webhooks say")
 	f.StringVar(&o.WebhookSecretFile, "webhook-secret-file", "", "`file` with the webhook's secret, whsec_..., or with two while one replaces the other (coffre webhooks rotate)")
 	f.StringVar(&o.EboxConfig, "ebox-config", "", "`file` that says how citizens are written to in My eBox (docs/ebox.md); the client's secret lies in a file that it names")
+	f.StringVar(&o.BrokersConfig, "brokers-config", "", "`file` that says which organisations are told through their message brokers (docs/brokers.md); secrets lie in files that it names")
 	f.StringVar(&at.Log, "store", "", "`address` of the events: sqlite:DIR, postgres://... or esdb://... without a password (default: the data directory)")
 	f.StringVar(&at.ReadModels, "readmodels", "", "`address` of the read models (default: where the events are, or the data directory)")
 	f.StringVar(&at.Keys, "keys", "", "`address` of the key ring and what goes with it (default: where the read models are)")
@@ -184,6 +186,7 @@ them; coffre config explain tells what counts and from where, coffre config chec
 	_ = cmd.MarkFlagDirname("belgif")
 	_ = cmd.MarkFlagFilename("webhook-secret-file")
 	_ = cmd.MarkFlagFilename("ebox-config")
+	_ = cmd.MarkFlagFilename("brokers-config")
 	_ = cmd.MarkFlagFilename("oidc-ca-file")
 	_ = cmd.MarkFlagFilename("pages-client-secret-file")
 	_ = cmd.MarkFlagFilename("witness-policy")

@@ -118,6 +118,12 @@ func (v *Vault) SignalsFor(ctx context.Context, s Subscription, after int64, lim
 	return told, last, nil
 }
 
+// CheckSignalFilter refuses a filter with a type of event, or a word, that nothing has.
+func (v *Vault) CheckSignalFilter(f SubscriptionFilter) error {
+	_, err := signalFilter(acting.Intent{Words: v.Words.Current()}, f.Types, f.DocumentTypes, f.Sources)
+	return err
+}
+
 // livesOfRef returns all ids of the citizen whom an organisation names by its reference; none once
 // the citizen is erased, whose reference means nobody.
 func (v *Vault) livesOfRef(ctx context.Context, o domain.Organisation, ref domain.CitizenRef) ([]domain.CitizenID, error) {

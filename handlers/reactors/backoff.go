@@ -23,7 +23,9 @@ func (b Backoff) withDefaults() Backoff {
 	return b
 }
 
-// after returns the pause after that many failures in a row (from 1).
+// After returns the pause after that many failures in a row (from 1).
+func (b Backoff) After(failures int) time.Duration { return b.withDefaults().after(failures) }
+
 func (b Backoff) after(failures int) time.Duration {
 	d := b.First
 	for ; failures > 1 && d < b.Max; failures-- {

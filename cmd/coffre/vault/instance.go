@@ -18,6 +18,7 @@ import (
 	"coffre/handlers/api"
 	"coffre/handlers/contract"
 	"coffre/handlers/edge/token"
+	"coffre/handlers/reactors/broker"
 	"coffre/handlers/reactors/clock"
 	"coffre/handlers/reactors/ebox"
 	"coffre/handlers/reactors/webhook"
@@ -54,6 +55,7 @@ type Instance struct {
 	clock       *clock.Clock                     // nil: this process announces nothing
 	ebox        *ebox.Ebox                       // nil: nobody is written to
 	eboxDesk    ebox.Desk                        // with ebox
+	brokers     *broker.Links                    // nil: nobody is told through a broker
 	publisher   *transparency.Publisher
 	cosigning   *transparency.Witnesses
 	trusts      []*trustFile   // certificates to trust where others are called
@@ -179,7 +181,8 @@ func (v *Instance) strange() bool {
 // built, stopped or failing, the keys are away, the disk is full, rows of the key database
 // are damaged, something recorded was changed or lost, a witness tells of another history of the
 // log, the identity provider does not tell whose tokens count or was recovered and not confirmed,
-// a certificate to trust ends within two weeks, the clock stands still or its time is in doubt, or the receiver of the webhook answered 410.
+// a certificate to trust ends within two weeks, the clock stands still or its time is in doubt, the
+// receiver of the webhook answered 410, or a broker has not taken a message for some minutes.
 func (v *Instance) Health(ctx context.Context) contract.HealthStatus {
 	status, _ := v.Condition(ctx)
 	return status
@@ -226,6 +229,9 @@ func (v *Instance) condition(ctx context.Context, w witnesses) (status contract.
 		because(err != nil, "what the webhook remembers cannot be read")
 		because(err == nil && !s.Disabled.IsZero(), "the webhook's receiver answered 410: `coffre webhooks enable` sends again")
 	}
+	links, err := v.waitingLinks(ctx)
+	because(err != nil, "what the links to brokers remember cannot be read")
+	because(links != "", "brokers do not take messages: %s (docs/brokers.md)", links)
 	for _, s := range all {
 		because(s.State != projections.Live && s.State != projections.CatchingUp, "the read model %s is %s", s.Name, s.State)
 	}

@@ -41,7 +41,7 @@ func newMetrics(v *Instance) *metrics {
 		}, []string{"operation", "problem"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.duration, m.refused, projectionMetrics{v}, checkpointMetrics{v}, keeperMetrics{v}, quotaMetrics{v}, webhookMetrics{v}, eboxMetrics{v}, clockMetrics{v}, healthMetrics{v}, erasureMetrics{v}, suppressionMetrics{v}, figureMetrics{v},
+		m.requests, m.duration, m.refused, projectionMetrics{v}, checkpointMetrics{v}, keeperMetrics{v}, quotaMetrics{v}, webhookMetrics{v}, brokerMetrics{v}, eboxMetrics{v}, clockMetrics{v}, healthMetrics{v}, erasureMetrics{v}, suppressionMetrics{v}, figureMetrics{v},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coffre_log_damaged_records", Help: "Records whose checksum did not hold when the log was last verified, once a day.",
 		}, func() float64 { return float64(v.damaged.Load()) }),
@@ -441,6 +441,37 @@ var (
 	subscriptionsPendingMetric = prometheus.NewDesc("coffre_webhook_subscriptions_pending", "Deliveries to webhooks of organisations that wait for their next try.", nil, nil)
 	subscriptionsFailedMetric  = prometheus.NewDesc("coffre_webhook_subscriptions_failed", "Deliveries to webhooks of organisations whose every try failed.", nil, nil)
 )
+
+var (
+	brokerPublishedMetric = prometheus.NewDesc("coffre_broker_published_total", "Signals that a link's broker keeps; absent where no organisation is told through a broker.", []string{"link"}, nil)
+	brokerFailingMetric   = prometheus.NewDesc("coffre_broker_failing_since_timestamp_seconds", "Since when no try to publish through a link succeeds; absent while the last one did.", []string{"link"}, nil)
+)
+
+// brokerMetrics tell how the links to brokers do.
+type brokerMetrics struct{ v *Instance }
+
+func (brokerMetrics) Describe(out chan<- *prometheus.Desc) {
+	out <- brokerPublishedMetric
+	out <- brokerFailingMetric
+}
+
+func (m brokerMetrics) Collect(out chan<- prometheus.Metric) {
+	if m.v.brokers == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	all, err := m.v.brokers.States(ctx)
+	if err != nil {
+		return // the scrape says so by what is missing
+	}
+	for _, s := range all {
+		out <- prometheus.MustNewConstMetric(brokerPublishedMetric, prometheus.CounterValue, float64(s.Published), s.Name)
+		if !s.Failing.IsZero() {
+			out <- prometheus.MustNewConstMetric(brokerFailingMetric, prometheus.GaugeValue, float64(s.Failing.UnixMicro())/1e6, s.Name)
+		}
+	}
+}
 
 // webhookMetrics tell how the webhook does.
 type webhookMetrics struct{ v *Instance }

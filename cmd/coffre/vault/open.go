@@ -77,6 +77,7 @@ type Options struct {
 	Dev     bool
 	Webhook *WebhookOptions // nil: nobody is told
 	Ebox    *EboxConfig     // nil: nobody is written to
+	Brokers *BrokersConfig  // nil: nobody is told through a broker
 	// Gather is how long the log waits for company before it syncs few appends.
 	Gather  time.Duration
 	Transit *TransitConfig // nil: keys lie in a file beside the data
@@ -132,7 +133,7 @@ func Open(ctx context.Context, dir DataDir, o Options) (_ *Instance, err error) 
 		}},
 		{contract.StartStepLog, []func(context.Context) error{a.compareEnds}},
 		{contract.StartStepWork, []func(context.Context) error{a.openBackups, a.nameProvider, a.makeHandlers}},
-		{contract.StartStepReadModels, []func(context.Context) error{a.start, a.checkEbox, a.recordActs}},
+		{contract.StartStepReadModels, []func(context.Context) error{a.start, a.checkEbox, a.checkBrokers, a.recordActs}},
 	} {
 		o.Opening.begin(step.doing, a)
 		for _, part := range step.parts {
@@ -425,6 +426,9 @@ func (a *assembly) openNotices(ctx context.Context) error {
 		return err
 	}
 	if err := a.openEbox(ctx); err != nil {
+		return err
+	}
+	if err := a.openBrokers(ctx); err != nil {
 		return err
 	}
 	if a.o.Webhook == nil {

@@ -35,8 +35,8 @@ func (r *reacting) add(reactor reactors.Reactor, senders ...part) {
 	r.senders = append(r.senders, senders...)
 }
 
-// reacting lists what follows from events here: what a death ends, the webhooks of organisations, the clock,
-// and the operator's when one is configured.
+// reacting lists what follows from events here: what a death ends, the webhooks of organisations, the
+// clock, and what is configured: the operator's webhook, My eBox, brokers.
 func (a *assembly) reacting() reacting {
 	var all reacting
 	all.add(endsOf(a.log, a.Core, a.Runner).Reactor())
@@ -46,6 +46,9 @@ func (a *assembly) reacting() reacting {
 	}
 	if a.ebox != nil {
 		all.add(a.ebox.Reactor(), part{"ebox", a.ebox.Run})
+	}
+	if a.brokers != nil {
+		all.senders = append(all.senders, part{"brokers", a.brokers.Run})
 	}
 	return all
 }
