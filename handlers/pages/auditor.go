@@ -46,7 +46,7 @@ func EventTypes() (all []string) {
 var eventFilters = []string{"category", "type", "role", "organization", "stream", "from", "until", "size"}
 
 // categoriesOfEvents are those of the streams of the log.
-var categoriesOfEvents = []string{"access", "audit", "citizen", "consent", "document", "investigation", "mandate", "petition", "refusal", "registry", "release"}
+var categoriesOfEvents = []string{"access", "audit", "citizen", "consent", "document", "investigation", "mandate", "petition", "refusal", "registry", "release", "term"}
 
 // rolesOfEvents are those in which somebody acts.
 var rolesOfEvents = []contract.ActorRole{
