@@ -152,9 +152,10 @@ type personal struct {
 }
 
 var (
-	citizens = []domain.Role{domain.RoleCitizen}
-	officers = []domain.Role{domain.RolePrivacyOfficer}
-	auditors = []domain.Role{domain.RoleAuditor}
+	citizens  = []domain.Role{domain.RoleCitizen}
+	officers  = []domain.Role{domain.RolePrivacyOfficer}
+	auditors  = []domain.Role{domain.RoleAuditor}
+	operators = []domain.Role{domain.RoleOperator}
 )
 
 // believed are the persons in other roles than the citizen's as whom somebody signs in where
@@ -230,6 +231,11 @@ var personals = []personal{
 	{"GET /auditor/checkpoint/consistency", "", auditors, (*Pages).serveConsistency},
 	{"GET /auditor/wallet", "menu.held", auditors, (*Pages).serveHeld},
 	{"GET /auditor/drift", "menu.drift", auditors, (*Pages).serveDrift},
+	{"GET /operator", "menu.operator", operators, (*Pages).serveOperator},
+	{"GET /operator/keys", "menu.keys", operators, (*Pages).serveKeys},
+	{"GET /operator/reactors", "menu.reactors", operators, (*Pages).serveReactors},
+	{"GET /operator/acts/{act}", "", operators, (*Pages).serveAct},
+	{"POST /operator/acts/{act}", "", operators, (*Pages).answerAct},
 }
 
 // Handler returns the pages, and the API for every path that is none of theirs. Where people are

@@ -198,6 +198,22 @@ func TestOfficersPagesOfAYoungVault(t *testing.T) {
 	}
 }
 
+// Every page of an operator is answered by a vault that holds next to nothing, and a rotation of
+// the key-encryption key that was confirmed is under way.
+func TestOperatorsPagesOfAYoungVault(t *testing.T) {
+	v := newVisitor(t, serveIssued(t, civilStatus, kept))
+	v.post("/signin", url.Values{"as": {"operator"}})
+	for _, path := range []string{"/operator", "/operator/keys", "/operator/reactors", "/operator/acts/rebuild?name=wallet", "/operator/acts/rotate"} {
+		if page, resp := v.get(path); resp.StatusCode != http.StatusOK || resp.Request.URL.Path != strings.Split(path, "?")[0] {
+			t.Errorf("%s answers %d:\n%s", path, resp.StatusCode, page)
+		}
+	}
+	asked, _ := v.get("/operator/acts/rotate?lang=en")
+	if keys, resp := v.send(asked, "/operator/acts/rotate", url.Values{}); resp.StatusCode != http.StatusOK || resp.Request.URL.Path != "/operator/keys" || !strings.Contains(keys, "Version 2") {
+		t.Errorf("%s answers %d:\n%s", resp.Request.URL, resp.StatusCode, keys)
+	}
+}
+
 // Every page of an auditor is answered by a vault that holds next to nothing; each type of event
 // has its sentence.
 func TestAuditorsPagesOfAYoungVault(t *testing.T) {
