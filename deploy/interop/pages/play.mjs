@@ -1,7 +1,7 @@
-// Plays the ways of a citizen, a privacy officer and an auditor through the pages in a real Chromium, after
-// the demo has filled a vault.
-// One script is ours, the auditor's, which proves events in the browser; axe is injected through the debugger's protocol, past
-// the pages' content security policy, in a copy of the browser that is asked nothing else.
+// Plays the ways of a citizen, a privacy officer, an auditor and an operator through the pages in a
+// real Chromium, after the demo has filled a vault. One script is ours, the auditor's, which proves
+// events in the browser; axe is injected through the debugger's protocol, past the pages' content
+// security policy, in a copy of the browser that is asked nothing else.
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
@@ -204,12 +204,24 @@ const officerPages = []
   await context.close()
 }
 
+// The way of an operator without JavaScript: a read model is built anew, after a page asked whether it
+// is meant.
+{
+  const { context, page } = await visitor({ script: false })
+  await signInAs(page, 'operator', '/operator')
+  await Promise.all([page.waitForNavigation(), page.click('a[href^="/operator/acts/rebuild"]')])
+  await Promise.all([page.waitForNavigation(), page.click('main form button')])
+  check(new URL(page.url()).pathname === '/operator', `a rebuild leads to ${page.url()}`)
+  await context.close()
+}
+
 // Every page of everybody, in four languages, two widths, light and dark.
 const open = ['/signin', '/signedout', '/accessibility', '/nowhere']
 const everybody = [
   { enter: (page) => signIn(page, numbers[0]), from: ['/wallet'], also: open },
   { enter: (page) => signInAs(page, 'officer1', '/officer'), from: ['/officer', ...officerPages], also: [] },
   { enter: (page) => signInAs(page, 'auditor', '/auditor'), from: ['/auditor', '/auditor/events/5', '/auditor/stream?stream=registry'], also: [] },
+  { enter: (page) => signInAs(page, 'operator', '/operator'), from: ['/operator', '/operator/acts/drop?leaf=9&name=one'], also: [] },
 ]
 const shown = (one) => one.also.concat(one.pages)
 for (const one of everybody) {
