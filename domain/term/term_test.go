@@ -175,3 +175,15 @@ func TestNextIsWhenAStepIsReached(t *testing.T) {
 		}
 	}
 }
+
+// N-3: a document whose dates are personal has no term either where they were opened.
+func TestN3OpenedDatesAreNotAnnounced(t *testing.T) {
+	s := document.Evolve(document.State{}, with(issued, func(e *document.Issued) { e.PersonalValidity, e.ValidFrom, e.ValidUntil = true, "", "" }))
+	s = s.Open(map[int]document.Dates{1: {ValidFrom: "2026-01-01", ValidUntil: "2026-12-31"}})
+	if _, until, ok := s.Validity(1); !ok || until != "2026-12-31" {
+		t.Fatal("the dates were not opened, so this test shows nothing")
+	}
+	if one, ok := OfDocument(s); ok {
+		t.Errorf("%+v", one)
+	}
+}
