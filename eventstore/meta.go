@@ -30,6 +30,19 @@ type Meta struct {
 	Registry      domain.RegistryVersion `json:"registry,omitempty"`
 	// BasedOn names what was relied on in other streams, as stream@revision.
 	BasedOn []Reference `json:"basedOn,omitempty"`
+	// Call is the call that had an access recorded, of access.authorized, access.told and
+	// access.named alone. Events of before it was recorded have none, and those of no call.
+	Call *Call `json:"call,omitempty"`
+}
+
+// Call is what the Belgian audit trail tells of a call besides who and when.
+type Call struct {
+	Operation string `json:"op"` // the contract's operationId
+	// Token is the SHA-256 of the access token; empty where the caller showed none.
+	Token []byte `json:"token,omitempty"`
+	// Client is the application to which the provider gave the token, as it calls it; "" where
+	// the token does not say, or not in a word.
+	Client string `json:"client,omitempty"`
 }
 
 // Reference is "stream@revision".

@@ -24,7 +24,7 @@ func newExport(p *program) *cobra.Command {
 	return group("export", "Export records for privacy officers",
 		`  coffre export consentLog --data data --format csv --reason audit --out consents.csv
   coffre export verify consents.csv --key keys.json`,
-		newExportConsentLog(p), newExportRegister(p), newExportAccessLog(p), newExportRefusals(p),
+		newExportConsentLog(p), newExportRegister(p), newExportAccessLog(p), newExportRefusals(p), newExportAuditTrail(p),
 		newExportList(p), newExportCancel(p), newExportVerify(p))
 }
 
@@ -149,6 +149,14 @@ func newExportRefusals(p *program) *cobra.Command {
 		Use: "refusals --reason CODE --out FILE", Short: "Every refused attempt to read of citizens, as a file",
 	}
 	exporting(p, contract.ExportKindRefusals, "of the refusal", cmd)
+	return cmd
+}
+
+func newExportAuditTrail(p *program) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "auditTrail --reason CODE --out FILE", Short: "The Belgian audit trail of what succeeded in ten years, as a file",
+	}
+	exporting(p, contract.ExportKindAuditTrail, "of the access", cmd)
 	return cmd
 }
 

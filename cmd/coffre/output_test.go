@@ -27,6 +27,7 @@ func TestOutReplacesNoFileWithoutForce(t *testing.T) {
 		"coffre export consentLog":   {"export", "consentLog", "--reason", "audit"},
 		"coffre export accessLog":    {"export", "accessLog", "--reason", "audit"},
 		"coffre export refusals":     {"export", "refusals", "--reason", "audit"},
+		"coffre export auditTrail":   {"export", "auditTrail", "--reason", "audit"},
 		"coffre export register":     {"export", "register", "--reason", "audit"},
 		"coffre audit bundle":        {"audit", "bundle"},
 		"coffre citizens report":     {"citizens", "report", "--citizen", anna},

@@ -52,7 +52,7 @@ type LogRead struct {
 // ExportCreated records that a file was made of a projection, and why.
 type ExportCreated struct {
 	Export   uuid.UUID           `json:"export"`
-	Kind     string              `json:"kind"`   // "consentLog", "register", "accessLog" or "refusals"
+	Kind     string              `json:"kind"`   // "consentLog", "register", "accessLog", "refusals" or "auditTrail"
 	Format   string              `json:"format"` // "csv", "jsonl", "xlsx" or "parquet"
 	Consumer domain.Organisation `json:"consumer,omitempty"`
 	Purpose  domain.Purpose      `json:"purpose,omitempty"`

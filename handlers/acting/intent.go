@@ -44,6 +44,16 @@ func (in Intent) Write(step int, s eventstore.Stream, citizen domain.CitizenID, 
 	}
 }
 
+// WithCall returns the write of an access with what the Belgian audit trail tells of the call.
+func WithCall(w eventstore.Write, call *edge.Call) eventstore.Write {
+	made := eventstore.Call{Operation: call.Operation, Client: call.Client}
+	if call.TokenHash != ([len(call.TokenHash)]byte{}) {
+		made.Token = call.TokenHash[:]
+	}
+	w.Meta.Call = &made
+	return w
+}
+
 // WithRepresented returns the write with the citizen for whom a representative acts in
 // its metadata.
 func WithRepresented(w eventstore.Write, represented domain.CitizenID) eventstore.Write {

@@ -88,7 +88,7 @@ func (v *Vault) SubjectAccessReport(ctx context.Context, r contract.SubjectAcces
 // authorizeReport records that the data of a citizen are about to be opened into a file
 // (rules ).
 func (v *Vault) authorizeReport(ctx context.Context, in acting.Intent, who acting.Person, kind access.Opened) (access.Authorized, error) {
-	w := in.Write(0, acting.AccessStream(who.ID, in.At), who.ID, who.At)
+	w := acting.WithCall(in.Write(0, acting.AccessStream(who.ID, in.At), who.ID, who.At), in.Call)
 	result, err := acting.Accesses.Transact(ctx, v.Log, w, access.AuthorizeReport{
 		Access: domain.AccessID{UUID: v.NewID()}, Citizen: who.ID, Kind: kind, Purpose: rightOfAccess, LegalBasis: byLegalDuty,
 		Standing: who.Standing, By: in.Actor, At: in.At,

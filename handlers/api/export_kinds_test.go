@@ -81,8 +81,9 @@ func TestExportsOfEveryKind(t *testing.T) {
 		contract.ExportKindRegister: {
 			{"consentState": "withdrawn", "citizenRef": ref(ana), "timesUsed": "1", "purpose": "familyDiscount"}, {"consentState": "withdrawn", "citizenRef": ref(bo), "timesUsed": ""},
 		},
-		contract.ExportKindAccessLog: {{"accessKind": "document", "outcome": "disclosed", "citizenRef": ref(ana), "readerRole": "consumer", "consumer": string(railways), "documentType": "householdComposition", "attemptNumber": "1"}},
-		contract.ExportKindRefusals:  {{"reasonCode": "consentWithdrawn", "citizenRef": ref(ana), "consumer": string(railways), "attempts": "1"}},
+		contract.ExportKindAccessLog:  {{"accessKind": "document", "outcome": "disclosed", "citizenRef": ref(ana), "readerRole": "consumer", "consumer": string(railways), "documentType": "householdComposition", "attemptNumber": "1"}},
+		contract.ExportKindAuditTrail: {{"accessKind": "document", "outcome": "disclosed", "citizenRef": ref(ana), "readerRole": "consumer", "consumer": string(railways), "callRecord": "recorded", "requestMethod": "POST", "requestUrl": "/vault/v1/documents/{documentId}/access", "responseCode": "200", "subjectTokenHashed": ""}},
+		contract.ExportKindRefusals:   {{"reasonCode": "consentWithdrawn", "citizenRef": ref(ana), "consumer": string(railways), "attempts": "1"}},
 	} {
 		got := tv.table(t, contract.ExportCreate{Kind: kind})
 		if len(got) != len(want) {
@@ -198,7 +199,7 @@ func TestExportAsOfAMomentStaysTheSame(t *testing.T) {
 	tv, ana, _ := busyVault(t)
 	at := tv.Clock.Now()
 	var asks []contract.ExportCreate
-	for _, kind := range []contract.ExportKind{contract.ExportKindConsentLog, contract.ExportKindRegister, contract.ExportKindAccessLog, contract.ExportKindRefusals} {
+	for _, kind := range []contract.ExportKind{contract.ExportKindConsentLog, contract.ExportKindRegister, contract.ExportKindAccessLog, contract.ExportKindRefusals, contract.ExportKindAuditTrail} {
 		for _, format := range []contract.ExportFormat{contract.ExportFormatCsv, contract.ExportFormatJsonl, contract.ExportFormatXlsx, contract.ExportFormatParquet} {
 			asks = append(asks, contract.ExportCreate{Kind: kind, Format: format, AsOf: &at})
 		}

@@ -115,6 +115,7 @@ var mediaTypes = map[contract.ExportFormat]string{
 var fileNames = map[contract.ExportKind]string{
 	contract.ExportKindConsentLog: "consent-log", contract.ExportKindAccessLog: "access-log",
 	contract.ExportKindRefusals: "refusals", contract.ExportKindRegister: "register-of-consents",
+	contract.ExportKindAuditTrail: "audit-trail",
 }
 
 // VisitGetExportContentResponse implements GetExportContentResponseObject.

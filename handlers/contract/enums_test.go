@@ -27,7 +27,7 @@ var enumsOfActs = map[string]enumOfAnAct{
 	"MandateGrant.actions":              {[]string{"read", "consent"}, "who may consent for another lets strangers read"},
 	"CorrectionPropose.kind":            {[]string{"merge", "separation", "deathInError"}, "a merge without the other citizen is refused, as is to separate what is not merged; a second person decides"},
 	"Frequency.per":                     {[]string{"month", "week", "day"}, "so many uses in a month are fewer than in a day"},
-	"ExportCreate.kind":                 {[]string{"consentLog", "register", "refusals", "accessLog"}, "what citizens decided tells less than who read what of whom"},
+	"ExportCreate.kind":                 {[]string{"consentLog", "register", "refusals", "accessLog", "auditTrail"}, "what citizens decided tells less than who read what of whom, and by which token"},
 	"ExportCreate.dialect":              {[]string{"standard", "spreadsheet"}, "the same facts"},
 	"ExportCreate.separator":            {[]string{"comma", "semicolon", "tab"}, "the same facts"},
 	"IdentityProviderPropose.reason":    {[]string{"replaced", "remapped", "compromised", "gone", "restored"}, "the first three wait for a privacy officer; the others are refused but on the machine"},

@@ -528,6 +528,7 @@ func (e ExportFormat) Valid() bool {
 // Defines values for ExportKind.
 const (
 	ExportKindAccessLog  ExportKind = "accessLog"
+	ExportKindAuditTrail ExportKind = "auditTrail"
 	ExportKindConsentLog ExportKind = "consentLog"
 	ExportKindRefusals   ExportKind = "refusals"
 	ExportKindRegister   ExportKind = "register"
@@ -537,6 +538,8 @@ const (
 func (e ExportKind) Valid() bool {
 	switch e {
 	case ExportKindAccessLog:
+		return true
+	case ExportKindAuditTrail:
 		return true
 	case ExportKindConsentLog:
 		return true
@@ -3526,7 +3529,7 @@ type Export struct {
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
 	Href Href `json:"href"`
 
-	// Kind every decision about consents; every consent with its state; what was refused; what was read or told of citizens
+	// Kind every decision about consents; every consent with its state; what was refused; what was read or told of citizens; the Belgian audit trail, of what succeeded in the ten years for which it is kept
 	Kind ExportKind `json:"kind"`
 
 	// Manifest a signed note (C2SP) with what the file is of, its rows, its SHA-256 and the checkpoint, by the key of the log
@@ -3571,7 +3574,7 @@ type ExportCreate struct {
 	// From from this moment on
 	From *time.Time `json:"from,omitempty"`
 
-	// Kind every decision about consents; every consent with its state; what was refused; what was read or told of citizens
+	// Kind every decision about consents; every consent with its state; what was refused; what was read or told of citizens; the Belgian audit trail, of what succeeded in the ten years for which it is kept
 	Kind ExportKind `json:"kind"`
 
 	// Purpose Example: schoolAllowance
@@ -3603,7 +3606,7 @@ type ExportFormat string
 // ExportID defines model for ExportId.
 type ExportID = uuid.UUID
 
-// ExportKind every decision about consents; every consent with its state; what was refused; what was read or told of citizens
+// ExportKind every decision about consents; every consent with its state; what was refused; what was read or told of citizens; the Belgian audit trail, of what succeeded in the ten years for which it is kept
 type ExportKind string
 
 // ExportList defines model for ExportList.
@@ -7568,7 +7571,7 @@ type ServerInterface interface {
 	// ListExports Exports that are kept, oldest first, whoever asked for them
 	// (GET /exports)
 	ListExports(w http.ResponseWriter, r *http.Request, params ListExportsParams)
-	// CreateExport Make a file of the consent log, the access log, refused attempts, or the register of consents
+	// CreateExport Make a file of the consent log, the access log, refused attempts, the register of consents, or the audit trail
 	// (POST /exports)
 	CreateExport(w http.ResponseWriter, r *http.Request, params CreateExportParams)
 	// GetExport How far an export is, and where its file lies
@@ -21772,7 +21775,7 @@ type StrictServerInterface interface {
 	// ListExports Exports that are kept, oldest first, whoever asked for them
 	// (GET /exports)
 	ListExports(ctx context.Context, request ListExportsRequestObject) (ListExportsResponseObject, error)
-	// CreateExport Make a file of the consent log, the access log, refused attempts, or the register of consents
+	// CreateExport Make a file of the consent log, the access log, refused attempts, the register of consents, or the audit trail
 	// (POST /exports)
 	CreateExport(ctx context.Context, request CreateExportRequestObject) (CreateExportResponseObject, error)
 	// GetExport How far an export is, and where its file lies

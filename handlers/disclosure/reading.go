@@ -454,7 +454,7 @@ func (dis *Discloser) RecordLookup(ctx context.Context, in acting.Intent, l Look
 // accessWrite returns the write of an access. Each attempt is a fact of its own, so the
 // event's id is fresh; the access's id is the one that repeats.
 func (dis *Discloser) accessWrite(in acting.Intent, s eventstore.Stream, of domain.CitizenID, basedOn []eventstore.Reference) eventstore.Write {
-	w := in.Write(0, s, of, basedOn...)
+	w := acting.WithCall(in.Write(0, s, of, basedOn...), in.Call)
 	w.ID, w.Settle = nil, false
 	return w
 }

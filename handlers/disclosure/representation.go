@@ -362,7 +362,7 @@ func (dis *Discloser) AuthorizeRepresentative(ctx context.Context, in acting.Int
 	if err != nil {
 		return access.Authorized{}, err
 	}
-	w := a.AddTo(in.Write(0, acting.AccessStream(a.Citizen, in.At), a.Citizen, person.At))
+	w := acting.WithCall(a.AddTo(in.Write(0, acting.AccessStream(a.Citizen, in.At), a.Citizen, person.At)), in.Call)
 	w.ID, w.Settle = nil, false
 	looked := access.AuthorizeByMandate{
 		Access: domain.AccessID{UUID: dis.NewID()}, Citizen: a.Citizen, Kind: access.OpenedWallet,

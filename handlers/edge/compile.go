@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 
@@ -34,6 +35,7 @@ type operation struct {
 	lenient bool     // its body has no member that must be there, so it may be left out
 	files   []string // media types of a body that the use case reads itself; nil: it is JSON, or none
 	maxBody int64
+	success int // the status of its first answer that is no problem; 0: it has none
 }
 
 // ifMatch and ifNoneMatch are headers whose value is a list, of which a request may have
@@ -122,6 +124,11 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, op *o
 		invites: isPublic(op) && len(*op.Security) > 0,
 		query:   make(map[string]parameter),
 		maxBody: MaxBody,
+	}
+	for status := range op.Responses.Map() {
+		if n, err := strconv.Atoi(status); err == nil && n < 300 && (o.success == 0 || n < o.success) {
+			o.success = n
+		}
 	}
 	if roles, ok := op.Extensions["x-roles"].([]any); ok {
 		for _, r := range roles {

@@ -38,13 +38,15 @@ var sheets = map[contract.ExportKind]sheet{
 		},
 		func(c *consentlog.Consent) []domain.CitizenID { return []domain.CitizenID{c.Citizen} }, registerRowOf,
 	},
-	contract.ExportKindAccessLog: sheetOf[accesslog.Entry, accessLogRow]{accessesOf(false), aboutAndReader, accessLogRowOf},
-	contract.ExportKindRefusals:  sheetOf[accesslog.Entry, refusalRow]{accessesOf(true), aboutAndReader, refusalRowOf},
+	contract.ExportKindAccessLog:  sheetOf[accesslog.Entry, accessLogRow]{accessesOf(accesslog.Exported{}), aboutAndReader, accessLogRowOf},
+	contract.ExportKindRefusals:   sheetOf[accesslog.Entry, refusalRow]{accessesOf(accesslog.Exported{Refused: true}), aboutAndReader, refusalRowOf},
+	contract.ExportKindAuditTrail: sheetOf[accesslog.Entry, auditTrailRow]{auditTrail, func(e *accesslog.Entry) []domain.CitizenID { return []domain.CitizenID{e.Citizen} }, auditTrailRowOf},
 }
 
-func accessesOf(refused bool) func(context.Context, *Worker, ExportManifest, exportEnd) iter.Seq2[accesslog.Entry, error] {
+func accessesOf(of accesslog.Exported) func(context.Context, *Worker, ExportManifest, exportEnd) iter.Seq2[accesslog.Entry, error] {
 	return func(ctx context.Context, work *Worker, m ExportManifest, end exportEnd) iter.Seq2[accesslog.Entry, error] {
-		f := accesslog.Exported{Filter: accesslog.Filter{Now: end.at, Consumer: m.Filter.Consumer, Purpose: m.Filter.Purpose, From: m.Filter.From, Until: m.Filter.Until}, Refused: refused}
+		f := of
+		f.Filter = accesslog.Filter{Now: end.at, Consumer: m.Filter.Consumer, Purpose: m.Filter.Purpose, From: m.Filter.From, Until: m.Filter.Until}
 		if m.Filter.Citizen != nil {
 			f.Citizens = append([]domain.CitizenID{*m.Filter.Citizen}, m.Filter.Former...)
 		}

@@ -49,7 +49,7 @@ func TestExportsPageHasEveryColumn(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, kind := range []contract.ExportKind{contract.ExportKindConsentLog, contract.ExportKindRegister, contract.ExportKindRefusals, contract.ExportKindAccessLog} {
+	for _, kind := range []contract.ExportKind{contract.ExportKindConsentLog, contract.ExportKindRegister, contract.ExportKindRefusals, contract.ExportKindAccessLog, contract.ExportKindAuditTrail} {
 		if sheets[kind] == nil {
 			t.Errorf("no export of %s", kind)
 		}

@@ -40,7 +40,7 @@ func New() *Log { return &Log{} }
 func (l *Log) Name() string { return "accesslog" }
 
 // Version implements projections.Projection.
-func (l *Log) Version() int { return 6 }
+func (l *Log) Version() int { return 7 }
 
 // Schema implements projections.Projection.
 func (l *Log) Schema() projections.Schema { return schema }
@@ -104,6 +104,12 @@ type Entry struct {
 	HiddenUntil   time.Time
 	HiddenFor     domain.ReasonCode
 
+	// Operation is the call that had it recorded, Token the SHA-256 of its access token and
+	// Client the application that showed it, as far as the event tells: of accesses of before
+	// they were recorded, and of those of no call, nothing.
+	Operation, Client string
+	Token             []byte
+
 	// OutcomeAt is when the outcome was known, zero while it is not.
 	OutcomeAt time.Time
 
@@ -161,7 +167,7 @@ type Filter struct {
 // prevails.
 const selectEntries = `SELECT e.leaf, e.citizen, e.at, e.kind, e.access, e.attempt, e.role, e.consumer, e.on_behalf_of, e.reader, e.document, e.version, e.type,
 	e.purpose, e.procedure_code, e.consent, e.legal_basis, e.deliberation, e.mandate, e.fields, e.predicate, e.answers, e.reason, e.count,
-	e.stream, e.event, e.event_type, e.sealed, e.investigation, ` + hiddenUntil + `, ` + hiddenFor + `, COALESCE(o.outcome, ''), COALESCE(o.reason, ''), COALESCE(o.at, 0)
+	e.stream, e.event, e.event_type, e.sealed, e.call_operation, e.call_token, e.call_client, e.investigation, ` + hiddenUntil + `, ` + hiddenFor + `, COALESCE(o.outcome, ''), COALESCE(o.reason, ''), COALESCE(o.at, 0)
 	FROM entries e LEFT JOIN outcomes o ON o.leaf = (
 		SELECT x.leaf FROM outcomes x WHERE x.access = e.access AND x.attempt = e.attempt AND x.leaf <= ?
 		ORDER BY CASE x.outcome WHEN 'disclosed' THEN 0 ELSE 1 END, x.leaf LIMIT 1)
@@ -281,7 +287,7 @@ func scanEntry(scan func(...any) error) (Entry, error) {
 	var fields, answers, stream, outcome, outcomeReason string
 	err := scan(&e.Leaf, &citizen, &at, &e.Kind, &accessID, &e.Attempt, &e.Role, &e.Consumer, &e.OnBehalfOf, &reader, &document, &e.Version, &e.Type,
 		&e.Purpose, &e.Procedure, &consent, &e.LegalBasis, &e.Deliberation, &mandate, &fields, &e.Predicate, &answers, &e.Reason, &e.Count,
-		&stream, &event, &e.Place.Type, (*[]byte)(&e.Sealed), &under, &until, &e.HiddenFor, &outcome, &outcomeReason, &outcomeAt)
+		&stream, &event, &e.Place.Type, (*[]byte)(&e.Sealed), &e.Operation, &e.Token, &e.Client, &under, &until, &e.HiddenFor, &outcome, &outcomeReason, &outcomeAt)
 	if err != nil {
 		return Entry{}, err
 	}

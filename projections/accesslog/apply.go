@@ -19,19 +19,19 @@ import (
 const (
 	insertEntry = `INSERT INTO entries (leaf, citizen, at, day, kind, access, attempt, role, consumer, on_behalf_of, reader, document, version, type,
 			purpose, procedure_code, consent, legal_basis, deliberation, mandate, fields, predicate, answers, reason, count, spared,
-			investigation, stream, event, event_type, sealed)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', 1, ?, ?, ?, ?, ?, ?)`
+			investigation, stream, event, event_type, sealed, call_operation, call_token, call_client)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', '', 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	insertTold = `INSERT INTO entries (leaf, citizen, at, day, kind, access, attempt, role, consumer, on_behalf_of, version, type,
 			purpose, procedure_code, consent, legal_basis, deliberation, fields, predicate, answers, reason, count, spared,
-			investigation, stream, event, event_type, sealed)
-		VALUES (?, ?, ?, ?, 'presence', ?, 1, 'consumer', ?, ?, 0, '', ?, ?, ?, ?, ?, '', '', ?, '', 1, ?, ?, ?, ?, ?, ?)`
+			investigation, stream, event, event_type, sealed, call_operation, call_token, call_client)
+		VALUES (?, ?, ?, ?, 'presence', ?, 1, 'consumer', ?, ?, 0, '', ?, ?, ?, ?, ?, '', '', ?, '', 1, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	insertNamed = `INSERT INTO entries (leaf, citizen, at, day, kind, access, attempt, role, consumer, on_behalf_of, version, type,
 			purpose, procedure_code, legal_basis, deliberation, fields, predicate, answers, reason, count, spared,
-			stream, event, event_type, sealed)
-		VALUES (?, ?, ?, ?, 'lookup', ?, 1, ?, ?, ?, 0, '', ?, ?, '', '', '', '', '', ?, 1, 0, ?, ?, ?, ?)`
+			stream, event, event_type, sealed, call_operation, call_token, call_client)
+		VALUES (?, ?, ?, ?, 'lookup', ?, 1, ?, ?, ?, 0, '', ?, ?, '', '', '', '', '', ?, 1, 0, ?, ?, ?, ?, ?, ?, ?)`
 	insertRefusal = `INSERT INTO entries (leaf, citizen, at, day, kind, attempt, role, consumer, on_behalf_of, document, version, type,
-			purpose, procedure_code, legal_basis, deliberation, fields, predicate, answers, reason, count, spared, investigation, stream, event, event_type)
-		VALUES (?, ?, ?, ?, 'refusal', 0, 'consumer', ?, '', ?, 0, ?, ?, ?, '', '', '', '', '', ?, ?, 0, ?, ?, ?, ?)`
+			purpose, procedure_code, legal_basis, deliberation, fields, predicate, answers, reason, count, spared, investigation, stream, event, event_type, call_operation, call_client)
+		VALUES (?, ?, ?, ?, 'refusal', 0, 'consumer', ?, '', ?, 0, ?, ?, ?, '', '', '', '', '', ?, ?, 0, ?, ?, ?, ?, '', '')`
 	insertOutcome = `INSERT INTO outcomes (leaf, access, attempt, outcome, reason, at) VALUES (?, ?, ?, ?, ?, ?)`
 
 	insertReached = `INSERT INTO reached (consumer, day, citizen) VALUES (?, ?, ?) ON CONFLICT (consumer, day, citizen) DO NOTHING`
@@ -106,7 +106,7 @@ func authorized(ctx context.Context, tx *projections.Tx, e eventstore.Event, f a
 	if err != nil {
 		return err
 	}
-	behalf, err := onBehalfOf(e)
+	c, err := callOf(e)
 	if err != nil {
 		return err
 	}
@@ -115,19 +115,32 @@ func authorized(ctx context.Context, tx *projections.Tx, e eventstore.Event, f a
 		spared = 1
 	}
 	_, err = tx.Exec(ctx, insertEntry, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), domain.BelgianDay(f.At), string(f.Kind), f.Access.UUID[:], f.Attempt, string(f.Role),
-		string(f.Consumer), behalf, optional(f.Reader.UUID), optional(f.Document.UUID), f.Version, string(f.Type),
+		string(f.Consumer), c.behalf, optional(f.Reader.UUID), optional(f.Document.UUID), f.Version, string(f.Type),
 		string(f.Purpose), string(f.Procedure), optional(f.Consent.UUID), string(f.LegalBasis), string(f.Deliberation),
-		optional(f.Mandate.UUID), fields, f.Predicate, spared, optional(f.Investigation.UUID), string(e.Stream), e.ID[:], e.Type, sealed)
+		optional(f.Mandate.UUID), fields, f.Predicate, spared, optional(f.Investigation.UUID), string(e.Stream), e.ID[:], e.Type, sealed, c.operation, c.token, c.client)
 	if err != nil || f.Role != domain.RoleConsumer {
 		return err
 	}
 	return count(ctx, tx, f.Consumer, f.Procedure, f.Citizen, f.At, spared)
 }
 
-// onBehalfOf returns the organisation for which a service integrator acted; "" for none.
-func onBehalfOf(e eventstore.Event) (string, error) {
+// call is what the metadata of an access tell of the call that had it recorded.
+type call struct {
+	behalf            string // the organisation for which a service integrator acted; "" for none
+	operation, client string
+	token             any // nil for none
+}
+
+func callOf(e eventstore.Event) (call, error) {
 	meta, err := e.Metadata()
-	return string(meta.OnBehalfOf), err
+	c := call{behalf: string(meta.OnBehalfOf)}
+	if made := meta.Call; made != nil {
+		c.operation, c.client = made.Operation, made.Client
+		if len(made.Token) > 0 {
+			c.token = made.Token
+		}
+	}
+	return c, err
 }
 
 // sealedUnlessErased returns the sealed part of an event as the argument of a statement;
@@ -153,7 +166,7 @@ func told(ctx context.Context, tx *projections.Tx, e eventstore.Event, f access.
 	if err != nil {
 		return err
 	}
-	behalf, err := onBehalfOf(e)
+	c, err := callOf(e)
 	if err != nil {
 		return err
 	}
@@ -163,9 +176,9 @@ func told(ctx context.Context, tx *projections.Tx, e eventstore.Event, f access.
 			spared++
 		}
 	}
-	if _, err := tx.Exec(ctx, insertTold, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), domain.BelgianDay(f.At), f.Access.UUID[:], string(f.Consumer), behalf,
+	if _, err := tx.Exec(ctx, insertTold, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), domain.BelgianDay(f.At), f.Access.UUID[:], string(f.Consumer), c.behalf,
 		string(f.Purpose), string(f.Procedure), optional(f.Consent.UUID), string(f.LegalBasis), string(f.Deliberation), string(answers),
-		spared, optional(f.Investigation.UUID), string(e.Stream), e.ID[:], e.Type, sealed); err != nil {
+		spared, optional(f.Investigation.UUID), string(e.Stream), e.ID[:], e.Type, sealed, c.operation, c.token, c.client); err != nil {
 		return err
 	}
 	return count(ctx, tx, f.Consumer, f.Procedure, f.Citizen, f.At, spared)
@@ -176,12 +189,12 @@ func named(ctx context.Context, tx *projections.Tx, e eventstore.Event, f access
 	if err != nil {
 		return err
 	}
-	behalf, err := onBehalfOf(e)
+	c, err := callOf(e)
 	if err != nil {
 		return err
 	}
-	_, err = tx.Exec(ctx, insertNamed, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), domain.BelgianDay(f.At), f.Access.UUID[:], string(f.Role), string(f.Organisation), behalf,
-		string(f.Purpose), string(f.Procedure), string(f.Reason), string(e.Stream), e.ID[:], e.Type, sealed)
+	_, err = tx.Exec(ctx, insertNamed, leaf, f.Citizen.UUID[:], f.At.UnixMicro(), domain.BelgianDay(f.At), f.Access.UUID[:], string(f.Role), string(f.Organisation), c.behalf,
+		string(f.Purpose), string(f.Procedure), string(f.Reason), string(e.Stream), e.ID[:], e.Type, sealed, c.operation, c.token, c.client)
 	if err != nil || f.Role != domain.RoleConsumer {
 		return err
 	}

@@ -14,6 +14,8 @@ type Exported struct {
 	Filter
 	Citizens []domain.CitizenID // the lives of one person; nil for everybody
 	Refused  bool
+	// Successes leaves out what is known to have disclosed nothing: what was withheld or failed.
+	Successes bool
 }
 
 // Export yields entries as they were at a leaf, in log order, in constant memory and without
@@ -22,6 +24,9 @@ func (l *Log) Export(ctx context.Context, asOf int64, f Exported) iter.Seq2[Entr
 	kind := ` AND e.kind <> 'refusal'`
 	if f.Refused {
 		kind = ` AND e.kind = 'refusal'`
+	}
+	if f.Successes {
+		kind += ` AND COALESCE(o.outcome, 'disclosed') = 'disclosed'`
 	}
 	return projections.Pages(ctx, &l.view, asOf, func(asOf, after int64) (page []Entry, _ int64, err error) {
 		page = make([]Entry, 0, projections.PageRows)

@@ -62,7 +62,7 @@ func foldWithHidden(all []projectiontest.Recorded, who domain.CitizenID, upTo in
 			if f.Citizen == who {
 				entries = append(entries, accesslog.Entry{
 					Leaf: e.Leaf, Citizen: who, At: f.At, Kind: f.Kind, Outcome: accesslog.MayHaveBeenDisclosed, Count: 1, Access: f.Access, Attempt: f.Attempt,
-					Role: f.Role, Consumer: f.Consumer, OnBehalfOf: behalf(e), Reader: f.Reader, Mandate: f.Mandate, Document: f.Document, Version: f.Version, Type: f.Type,
+					Role: f.Role, Consumer: f.Consumer, OnBehalfOf: call(e).OnBehalfOf, Operation: made(e).Operation, Token: made(e).Token, Client: made(e).Client, Reader: f.Reader, Mandate: f.Mandate, Document: f.Document, Version: f.Version, Type: f.Type,
 					Purpose: f.Purpose, Procedure: f.Procedure, Consent: f.Consent, LegalBasis: f.LegalBasis, Deliberation: f.Deliberation,
 					Fields: f.Fields, Predicate: f.Predicate, Investigation: f.Investigation, Place: e.PlaceInRow(), Sealed: e.Keep(),
 				})
@@ -124,13 +124,21 @@ func moment(seed uint64) time.Time {
 	}
 }
 
-// behalf returns for whom a service integrator acted.
-func behalf(e projectiontest.Recorded) domain.Organisation {
+// call returns what stands beside an access.
+func call(e projectiontest.Recorded) eventstore.Meta {
 	meta, err := e.Metadata()
 	if err != nil {
 		panic(err)
 	}
-	return meta.OnBehalfOf
+	return meta
+}
+
+// made returns what is told of the call of an access; nothing where it was not recorded.
+func made(e projectiontest.Recorded) eventstore.Call {
+	if c := call(e).Call; c != nil {
+		return *c
+	}
+	return eventstore.Call{}
 }
 
 // grouped groups entries, newest first, the slow and obvious way.

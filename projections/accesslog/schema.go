@@ -39,7 +39,10 @@ CREATE TABLE entries (
 	stream TEXT NOT NULL,
 	event BYTEA NOT NULL,
 	event_type TEXT NOT NULL,
-	sealed BYTEA
+	sealed BYTEA,
+	call_operation TEXT NOT NULL,
+	call_token BYTEA,
+	call_client TEXT NOT NULL
 );
 
 CREATE TABLE outcomes (

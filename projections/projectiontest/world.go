@@ -81,7 +81,7 @@ func (w *World) Recorded() []Recorded { return w.recorded }
 // meta returns the metadata of an event: some accesses are those of a service integrator.
 func meta(event any) []byte {
 	if a, is := event.(access.Authorized); is && a.Role == domain.RoleConsumer && a.Access.UUID[0]%3 == 0 {
-		return []byte(`{"actor":{"role":"consumer"},"onBehalfOf":"` + string(Consumers[0]) + `","schemaVersion":1}`)
+		return []byte(`{"actor":{"role":"consumer"},"onBehalfOf":"` + string(Consumers[0]) + `","schemaVersion":1,"call":{"op":"accessDocument","token":"c29tZSBoYXNo","client":"app"}}`)
 	}
 	return []byte(`{"actor":{"role":"system"},"schemaVersion":1}`)
 }

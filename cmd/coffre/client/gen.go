@@ -585,7 +585,7 @@ func (c *Client) ListExports(ctx context.Context, params ListExportsParams) (*ht
 	return c.do(ctx, r)
 }
 
-// CreateExport: Make a file of the consent log, the access log, refused attempts, or the register of consents.
+// CreateExport: Make a file of the consent log, the access log, refused attempts, the register of consents, or the audit trail.
 func (c *Client) CreateExport(ctx context.Context, params CreateExportParams, body CreateExportJSONRequestBody) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: "/exports"}
 	r.head("Idempotency-Key", params.IdempotencyKey, true)

@@ -16,6 +16,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -41,7 +42,11 @@ type Caller struct {
 	Subject string // the provider's name for them; never stored as it is
 	Scopes  []string
 	Session uuid.UUID // made from the token's hash: the same for the same token only
-	Expires time.Time
+	// TokenHash is the SHA-256 of the token, zero where none was shown. Client is the
+	// application to which the provider gave it, in its word; "" where it says none.
+	TokenHash [sha256.Size]byte
+	Client    string
+	Expires   time.Time
 
 	// Door, Why and Case are those of domain.Actor, Case in the caller's words. A
 	// provider's token has none of them.
@@ -156,6 +161,7 @@ func (v *Verifier) known(ctx context.Context, token string) (verified, error) {
 		return verified{}, err
 	}
 	c := &known.caller
+	c.TokenHash = sum
 	c.Session = uuid.UUID(sum[:16])
 	c.Session[6], c.Session[8] = c.Session[6]&0x0f|0x80, c.Session[8]&0x3f|0x80 // version 8, RFC 9562
 	if c.Role != domain.RoleCitizen || !c.Citizen.IsZero() {
@@ -329,6 +335,7 @@ func (v *Verifier) caller(ctx context.Context, c claims) (out Caller, err error)
 	if out.Role, err = v.role(c); err != nil {
 		return Caller{}, err
 	}
+	out.Client = clientOf(c, out.Subject)
 	names := v.profile.Claims
 	if out.Scopes, err = c.words("scope", names.Scope); err != nil {
 		return Caller{}, err
@@ -364,6 +371,35 @@ func (v *Verifier) caller(ctx context.Context, c claims) (out Caller, err error)
 		return Caller{}, err
 	}
 	return out, nil
+}
+
+// clientWord is what a client is called in clear: a word of an application, in which no national
+// number can stand.
+var clientWord = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._:/-]{0,99}$`)
+
+// clientOf returns the application to which a token was given, by RFC 9068 or as OpenID
+// providers say it; "" where that is no word that may stand in clear, or the subject's.
+func clientOf(c claims, subject string) string {
+	for _, name := range []string{"client_id", "azp"} {
+		client, found, err := c.text(name)
+		if found && err == nil && client != subject && clientWord.MatchString(client) && digits(client) < numberDigits {
+			return client
+		}
+	}
+	return ""
+}
+
+// numberDigits is how many digits a national number has.
+const numberDigits = 11
+
+// digits counts the digits of a text.
+func digits(s string) (n int) {
+	for _, r := range s {
+		if '0' <= r && r <= '9' {
+			n++
+		}
+	}
+	return n
 }
 
 // role returns the one role of the vault that a token names.

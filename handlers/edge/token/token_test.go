@@ -192,6 +192,21 @@ func TestGoodTokens(t *testing.T) {
 			t.Errorf("%s: %+v, %v", name, c, err)
 		}
 	}
+	for _, said := range []struct {
+		claims map[string]any
+		client string
+	}{
+		{map[string]any{"client_id": "allowances-app"}, "allowances-app"}, {map[string]any{"azp": "0203430576.back-end"}, "0203430576.back-end"},
+		{map[string]any{"client_id": "a", "azp": "b"}, "a"}, {map[string]any{"client_id": 7, "azp": "b"}, "b"}, {nil, ""},
+		{map[string]any{"client_id": "u1"}, ""}, // the subject
+		{map[string]any{"client_id": "app-53.48.02-007.24"}, ""}, {map[string]any{"client_id": "the app"}, ""}, {map[string]any{"client_id": strings.Repeat("a", 101)}, ""},
+	} {
+		tok := raw(edHeader, payload(said.claims), withEd)
+		c, err := verifier(nil).Authenticate(t.Context(), Bearer(tok))
+		if err != nil || c.Client != said.client || c.TokenHash != sha256.Sum256([]byte(tok)) {
+			t.Errorf("%v: client %q, hash %x, %v", said.claims, c.Client, c.TokenHash, err)
+		}
+	}
 	c, err := verifier(nil).Authenticate(t.Context(), Bearer(raw(edHeader, payload(map[string]any{"role": "citizen", "organization": nil, "ssin": "53480200724"}), withEd)))
 	if err != nil || c.Citizen != citizen {
 		t.Errorf("citizen: %+v, %v", c, err)
