@@ -10,7 +10,7 @@ import (
 
 // exportKinds and exportFormats are what an officer chooses from.
 var (
-	exportKinds   = []contract.ExportKind{contract.ExportKindConsentLog, contract.ExportKindRegister, contract.ExportKindRefusals, contract.ExportKindAccessLog}
+	exportKinds   = []contract.ExportKind{contract.ExportKindConsentLog, contract.ExportKindRegister, contract.ExportKindRefusals, contract.ExportKindAccessLog, contract.ExportKindAuditTrail}
 	exportFormats = []contract.ExportFormat{contract.ExportFormatXlsx, contract.ExportFormatCsv, contract.ExportFormatJsonl, contract.ExportFormatParquet}
 )
 
