@@ -61,7 +61,7 @@ type logView struct {
 	leaf                      string // number of the event with which the page begins
 	wrong                     bool
 	events                    []eventView
-	next, last                string // addresses; "": that is all
+	next                      string // address; "": that is all
 }
 
 // eventView is an event in words.
