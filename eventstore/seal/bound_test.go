@@ -156,6 +156,7 @@ func allMetadata(t *testing.T) eventstore.Meta {
 		Actor:      domain.Actor{Role: domain.RoleRepresentative, Organisation: "0206731645", Citizen: other, Subject: "c3ViamVjdA", Door: "socket", Why: "drill", Case: "1.Y2FzZQ"},
 		OnBehalfOf: "0206731645", Represents: other, Correlation: uuid.New(), Causation: uuid.New(),
 		SchemaVersion: 1, Registry: 3, BasedOn: []eventstore.Reference{"document-1@2", "consent-1@0"},
+		Call: &eventstore.Call{Operation: "getDocument", Token: []byte{1, 2, 3}, Client: "wallet"},
 	}
 	b, err := json.Marshal(m)
 	check(t, err)
