@@ -172,6 +172,8 @@ try {
       const signed = Buffer.from(`${headers['webhook-id']}.${headers['webhook-timestamp']}.${body}`)
       assert.ok(check(null, signed, createPublicKey({ key: der, format: 'der', type: 'spki' }), Buffer.from(headers['webhook-signature'].slice('v1a,'.length), 'base64')))
     })
+    // What Python's library is to judge.
+    await writeFile(join(tmpdir(), 'delivery.json'), JSON.stringify({ key: hmac.key, headers: byHMAC.headers, body: byHMAC.body.toString(), documentId: next.body.documentId }), { mode: 0o600 })
     for (const d of own) {
       const event = HTTP.toEvent({ headers: d.headers, body: d.body.toString() })
       must('CloudEvents 1.0 of what was asked for', () => assert.deepEqual([event.validate(), event.type, event.data.documentId], [true, ask.types[0], next.body.documentId]))
