@@ -367,37 +367,34 @@ func TestReplaysOfASubscription(t *testing.T) {
 			ids = append(ids, o.happen().String())
 			after(time.Minute)
 		}
-		told := func(name string, want ...string) {
+		told := func(name string, r Replayed, want ...string) {
 			t.Helper()
-			before := len(o.ids())
+			before := len(o.ids()) // the sender does not wait for this test
+			if _, err := o.book.Replay(t.Context(), id, r); err != nil {
+				t.Fatal(err)
+			}
 			after(5 * time.Second)
 			if got := o.ids()[before:]; !slices.Equal(got, want) {
 				t.Errorf("%s: %v, want %v", name, got, want)
 			}
 		}
-		replay := func(r Replayed) {
-			t.Helper()
-			if _, err := o.book.Replay(t.Context(), id, r); err != nil {
-				t.Fatal(err)
-			}
-		}
 		second := uuid.MustParse(ids[1])
-		replay(Replayed{Event: &second})
-		told("one", ids[1])
-		replay(Replayed{From: &times[1], Until: &times[2]})
-		told("those of a time", ids[1])
-		replay(Replayed{After: new(int64(0))})
-		told("all behind a place", ids[1], ids[2])
-		replay(Replayed{})
-		told("what failed")
+		told("one", Replayed{Event: &second}, ids[1])
+		told("those of a time", Replayed{From: &times[1], Until: &times[2]}, ids[1])
+		told("all behind a place", Replayed{After: new(int64(0))}, ids[1], ids[2])
+		told("what failed", Replayed{})
 		if _, err := o.book.Replay(t.Context(), id, Replayed{Event: new(uuid.New())}); !errors.Is(err, errNoDelivery) {
 			t.Errorf("an event that it was not told: %v", err)
 		}
 		if err := o.book.Remove(t.Context(), id); err != nil {
 			t.Fatal(err)
 		}
+		before := len(o.ids())
 		o.happen()
-		told("removed")
+		after(5 * time.Second)
+		if got := o.ids()[before:]; len(got) != 0 {
+			t.Errorf("removed, and told %v", got)
+		}
 		if _, err := o.book.Get(t.Context(), id); !errors.Is(err, ErrNoReceiver) {
 			t.Errorf("removed: %v", err)
 		}
