@@ -208,7 +208,7 @@ func TestProjectionsAreRebuilt(t *testing.T) {
 		}
 		return answer.(contract.ListProjections200JSONResponse).Items
 	}
-	if all := list(""); len(all) != 6 || all[0].State != contract.ProjectionStateLive || all[0].Applied != 3 || all[0].Behind != 0 || all[0].Position == "" {
+	if all := list(""); len(all) != 7 || all[0].State != contract.ProjectionStateLive || all[0].Applied != 3 || all[0].Behind != 0 || all[0].Position == "" {
 		t.Fatalf("%+v", all)
 	}
 	rebuild := func(name string) error {
