@@ -35,8 +35,8 @@ func (b Backoff) after(failures int) time.Duration {
 	return d - rand.N(d/2+1)
 }
 
-// pause waits for d or for the end of ctx.
-func pause(ctx context.Context, d time.Duration) error {
+// Pause waits for d, or for the end of ctx, whose error it then returns.
+func Pause(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {

@@ -105,7 +105,7 @@ func TestEventsOfOneCitizenComeInOrder(t *testing.T) {
 		k.runParts(RouterOptions{Reactors: []Reactor{{
 			Name: "all", Topics: []string{"document", "consent.granted"},
 			Handle: func(ctx context.Context, n Notice) (Effect, error) {
-				_ = pause(ctx, time.Millisecond) // virtual: citizens of other parts pass
+				_ = Pause(ctx, time.Millisecond) // virtual: citizens of other parts pass
 				return Effect{OnStored: func() { got.add(n) }}, nil
 			},
 		}}})
@@ -215,7 +215,7 @@ func (l *leases) acquire(process context.Context) func(context.Context, int) (co
 					delete(l.holds, part)
 				}, nil
 			}
-			if err := pause(ctx, 500*time.Millisecond); err != nil {
+			if err := Pause(ctx, 500*time.Millisecond); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -242,7 +242,7 @@ func TestAnotherProcessTakesOver(t *testing.T) {
 				mu.Lock()
 				working[process]++
 				mu.Unlock()
-				if err := pause(ctx, 200*time.Millisecond); err != nil { // virtual
+				if err := Pause(ctx, 200*time.Millisecond); err != nil { // virtual
 					return Effect{}, err
 				}
 				return Effect{OnStored: func() { got.add(n) }}, nil

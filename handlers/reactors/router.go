@@ -292,7 +292,7 @@ func (r *Router) lease(ctx context.Context, part int) {
 			<-held.Done() // also with ctx
 			release()
 		}
-		_ = pause(ctx, leaseAgain) // its error ends the loop
+		_ = Pause(ctx, leaseAgain) // its error ends the loop
 	}
 }
 

@@ -156,7 +156,7 @@ func TestR11_effectsHappenOnceWhateverIsKilled(t *testing.T) {
 			} else if time.Since(since) > 2*time.Minute {
 				t.Fatalf("nothing happened for two minutes at %d of %d effects", now, n)
 			}
-			_ = pause(t.Context(), 50*time.Millisecond)
+			_ = Pause(t.Context(), 50*time.Millisecond)
 		}
 	}
 	for kill := range 5 {

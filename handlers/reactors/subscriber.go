@@ -244,7 +244,7 @@ func (s *subscription) run(ctx context.Context) {
 			s.updateProgress(func(p *Progress) { p.Stalls++ })
 		}
 		s.o.Logger.Warn("subscription begins anew", "group", s.o.Group, "topic", s.name, "reason", class(err), "failures", failures)
-		if pause(ctx, s.o.Backoff.after(failures)) != nil {
+		if Pause(ctx, s.o.Backoff.after(failures)) != nil {
 			return
 		}
 	}
@@ -357,7 +357,7 @@ func (s *subscription) wait(ctx context.Context) (woken bool, err error) {
 	err = s.o.Log.Wait(limited, s.passed)
 	switch {
 	case err == nil && s.o.gather > 0:
-		return true, pause(ctx, s.o.gather) // what comes together is read together
+		return true, Pause(ctx, s.o.gather) // what comes together is read together
 	case err == nil:
 		return true, nil
 	case ctx.Err() != nil:
@@ -404,7 +404,7 @@ func (s *subscription) deliver(ctx context.Context, r *paged) error {
 			return err
 		}
 		s.updateProgress(func(p *Progress) { p.Nacks++ })
-		if err := pause(ctx, s.o.Backoff.after(failures)); err != nil {
+		if err := Pause(ctx, s.o.Backoff.after(failures)); err != nil {
 			return err
 		}
 	}

@@ -13,6 +13,7 @@ package broker
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 	"github.com/jmoiron/sqlx"
+	"github.com/nats-io/nats.go"
 
 	"coffre/domain"
 	"coffre/handlers/reactors"
@@ -180,12 +182,7 @@ func (f *follower) run(ctx context.Context) {
 		default:
 			f.failures = 0
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-		}
-		timer.Stop()
+		_ = reactors.Pause(ctx, wait) // the loop looks at its end
 	}
 }
 
@@ -340,6 +337,28 @@ type failure struct {
 
 func (f failure) Error() string { return "broker: " + f.class }
 func (f failure) Unwrap() error { return f.err }
+
+// classified names what went wrong at a broker, whose own words stay out of logs and tables.
+func classified(err error) error {
+	var known failure
+	switch {
+	case errors.As(err, &known):
+		return err
+	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrNoStreamResponse), errors.Is(err, errUnroutable):
+		return failure{"nobodyKeepsIt", err}
+	case errors.Is(err, errNotKept):
+		return failure{"notKept", err}
+	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), isAccessRefused(err):
+		return failure{"refused", err}
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
+		return failure{"timeout", err}
+	}
+	var untrusted *tls.CertificateVerificationError
+	if errors.As(err, &untrusted) || strings.Contains(fmt.Sprint(err), "tls: ") {
+		return failure{"tls", err}
+	}
+	return failure{"unreachable", err}
+}
 
 // State is how a link does.
 type State struct {

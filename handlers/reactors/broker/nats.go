@@ -3,9 +3,6 @@ package broker
 import (
 	"context"
 	"crypto/tls"
-	"errors"
-	"fmt"
-	"strings"
 
 	watermillnats "github.com/ThreeDotsLabs/watermill-nats/v2/pkg/nats"
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -69,26 +66,4 @@ func (natsForm) Marshal(subject string, m *message.Message) (*nats.Msg, error) {
 		nats.MsgIdHdr:  {m.UUID},
 		"Content-Type": {contentType},
 	}}, nil
-}
-
-// classified names what went wrong at a broker, whose own words stay out of logs and tables.
-func classified(err error) error {
-	var known failure
-	switch {
-	case errors.As(err, &known):
-		return err
-	case errors.Is(err, nats.ErrNoResponders), errors.Is(err, nats.ErrNoStreamResponse), errors.Is(err, errUnroutable):
-		return failure{"nobodyKeepsIt", err}
-	case errors.Is(err, errNotKept):
-		return failure{"notKept", err}
-	case errors.Is(err, nats.ErrAuthorization), errors.Is(err, nats.ErrAuthExpired), isAccessRefused(err):
-		return failure{"refused", err}
-	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, nats.ErrTimeout):
-		return failure{"timeout", err}
-	}
-	var untrusted *tls.CertificateVerificationError
-	if errors.As(err, &untrusted) || strings.Contains(fmt.Sprint(err), "tls: ") {
-		return failure{"tls", err}
-	}
-	return failure{"unreachable", err}
 }
