@@ -379,7 +379,7 @@ func whatToTry(o serveOptions, program, address string) string {
   open http://%[1]s/signin and sign in with a number that the demo tells
   T=$(%[3]s token --data %[2]s --role issuer --org 0206731645)
   curl -H "Authorization: Bearer $T" -H 'Content-Type: application/json' -d '{}' http://%[1]s/vault/v1/documents/query
-  open http://%[1]s/vault/v1/doc
+  open http://%[1]s/doc
 
 Ctrl-C ends it.
 `, address, o.Data, program)

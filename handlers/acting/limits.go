@@ -194,6 +194,30 @@ func (l Limits) of(b *Budget) quotas.Bounds {
 	return bounds
 }
 
+// Told returns the bounds of a budget that are in force, such as "caller 20", in the order of
+// their names.
+func (l Limits) Told(b *Budget) (all []string) {
+	bounds := l.of(b)
+	for scope, bound := range boundsOf(&bounds) {
+		if bound.Places > 0 {
+			all = append(all, fmt.Sprintf("%s %d", scope, bound.Places))
+		}
+		if bound.Bytes > 0 {
+			all = append(all, fmt.Sprintf("%s %d bytes", scope, bound.Bytes))
+		}
+	}
+	slices.Sort(all)
+	return all
+}
+
+// CallsOf returns how often one caller of a role may call in a minute.
+func (l Limits) CallsOf(role domain.Role) int64 {
+	if n, changed := l[quotas.CallsBudget+"."+string(role)]; changed {
+		return n
+	}
+	return CallsOfRole[role]
+}
+
 // Admit judges a caller before anything of the request is read or looked up: an organisation
 // has to be in the registry, and nobody calls more often in a minute than they may. What
 // takes something back is never refused for having called too often (rule C-6).
@@ -203,11 +227,7 @@ func (rec *Recorder) Admit(_ context.Context, call *edge.Call) error {
 			return ErrUnknownOrganisation
 		}
 	}
-	limit, changed := rec.Limits[quotas.CallsBudget+"."+string(call.Role)]
-	if !changed {
-		limit = CallsOfRole[call.Role]
-	}
-	if now := rec.Now(); !rec.Quotas.Called(RequestOwner(call), int(limit), now) && !TakesBack[call.Operation] {
+	if now := rec.Now(); !rec.Quotas.Called(RequestOwner(call), int(rec.Limits.CallsOf(call.Role)), now) && !TakesBack[call.Operation] {
 		return edge.RetryAfter(ErrTooManyCalls, now.Truncate(time.Minute).Add(time.Minute).Sub(now))
 	}
 	return nil

@@ -40,8 +40,11 @@ type Pages struct {
 	Login *Login
 	// Mint returns an access token for somebody, or an error. It is asked where Login is nil.
 	Mint func(Somebody) (string, error)
-	Now  func() time.Time
-	Slog *slog.Logger
+	// Limits returns the budgets of an operation for its roles; writes says that it takes an
+	// Idempotency-Key. nil: the pages for developers tell none.
+	Limits func(operation string, roles []domain.Role, writes bool) []Limit
+	Now    func() time.Time
+	Slog   *slog.Logger
 
 	roots []string                // where the paths of pages begin
 	menus map[domain.Role][]entry // what people are led to, by role
@@ -241,7 +244,7 @@ var personals = []personal{
 // Handler returns the pages, and the API for every path that is none of theirs. Where people are
 // believed, pages are served on this machine alone, by its own names.
 func (p *Pages) Handler() http.Handler {
-	p.roots = []string{"/signin", "/signout", "/signedout", "/accessibility", "/assets"}
+	p.roots = []string{"/signin", "/signout", "/signedout", "/accessibility", "/assets", portalPath}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.home)
 	mux.HandleFunc("GET /signin", func(w http.ResponseWriter, r *http.Request) { p.signIn(w, r, http.StatusOK, false) })
@@ -262,6 +265,7 @@ func (p *Pages) Handler() http.Handler {
 	})
 	mux.HandleFunc("GET "+stylesheet.path, stylesheet.serve)
 	mux.HandleFunc("GET "+verifier.path, verifier.serve)
+	p.portalRoutes(mux)
 	p.menus = make(map[domain.Role][]entry)
 	for _, route := range personals {
 		mux.HandleFunc(route.pattern, p.personal(route))

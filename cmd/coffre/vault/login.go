@@ -4,10 +4,13 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	"coffre/domain"
+	"coffre/handlers/acting"
 	"coffre/handlers/edge"
 	"coffre/handlers/edge/token"
 	"coffre/handlers/pages"
@@ -47,7 +50,7 @@ const devSession = 9 * time.Hour
 // makePages puts the pages before the API: where a client of the provider is configured, and in a
 // vault for trying out, where whoever signs in is believed.
 func (a *assembly) makePages(auth edge.Authenticator) error {
-	p := &pages.Pages{API: a.handler, Auth: auth, Sessions: a.sessions, Now: time.Now, Slog: a.o.Logger}
+	p := &pages.Pages{API: a.handler, Auth: auth, Sessions: a.sessions, Limits: a.limitsOf, Now: time.Now, Slog: a.o.Logger}
 	switch {
 	case a.o.Login != nil && a.provider != nil:
 		if a.o.Public == nil {
@@ -67,4 +70,19 @@ func (a *assembly) makePages(auth edge.Authenticator) error {
 	}
 	a.handler = p.Handler()
 	return nil
+}
+
+// limitsOf returns the budgets of an operation, as they are in force.
+func (a *assembly) limitsOf(operation string, roles []domain.Role, writes bool) (all []pages.Limit) {
+	budgets := slices.Clone(acting.BudgetsOf[operation])
+	for _, role := range roles {
+		all = append(all, pages.Limit{What: "calls of a minute, " + string(role), Bounds: []string{strconv.FormatInt(a.o.Limits.CallsOf(role), 10)}})
+		if acts := acting.ActsOf(role); acts != nil && writes && !acting.TakesBack[operation] && !slices.Contains(budgets, acts) {
+			budgets = append(budgets, acts)
+		}
+	}
+	for _, b := range budgets {
+		all = append(all, pages.Limit{What: b.What, Until: b.Until, Bounds: a.o.Limits.Told(b)})
+	}
+	return all
 }

@@ -1,7 +1,7 @@
 // Plays the ways of a citizen, a privacy officer, an auditor and an operator through the pages in a
-// real Chromium, after the demo has filled a vault. One script is ours, the auditor's, which proves
-// events in the browser; axe is injected through the debugger's protocol, past the pages' content
-// security policy, in a copy of the browser that is asked nothing else.
+// real Chromium, after the demo has filled a vault. Scripts are ours: the auditor's proves events in
+// the browser, the developer's sends a request; axe is injected through the debugger's protocol, past
+// the pages' content security policy, in a copy of the browser that is asked nothing else.
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
@@ -91,7 +91,7 @@ async function links(page, ...waiting) {
     kinds.set(kind, path)
     await go(page, path)
     const found = await page.$$eval('a[href]', (all) => all.map((a) => a.getAttribute('href')))
-    waiting.push(...found.filter((h) => h.startsWith('/') && !h.startsWith('/assets/') && !/\.(pdf|json)$/.test(h) && !/\/(content|manifest|receipt|certificate|file|proof|consistency)(\?|$)/.test(h)))
+    waiting.push(...found.filter((h) => h.startsWith('/') && !h.startsWith('/assets/') && !h.startsWith('/doc') && !/\.(pdf|json)$/.test(h) && !/\/(content|manifest|receipt|certificate|file|proof|consistency)(\?|$)/.test(h)))
   }
   return [...kinds.values()]
 }
@@ -215,8 +215,34 @@ const officerPages = []
   await context.close()
 }
 
+// The way of a developer: a request is tried out with a token, which is kept nowhere, under the
+// page's own policy; what the vault refuses is shown.
+{
+  const { context, page } = await visitor()
+  await page.setBypassCSP(false)
+  const token = (await run(process.env.COFFRE, ['token', '--data', data, '--role', 'issuer', '--org', '0308356862'])).stdout.trim()
+  const send = async () => {
+    await page.$eval('#try-status', (e) => { e.textContent = '' })
+    await page.click('#try button')
+    await page.waitForFunction(() => document.getElementById('try-status').textContent !== '')
+    return page.$eval('#try-status', (e) => e.textContent)
+  }
+  await go(page, '/doc/operations/queryDocuments?lang=en')
+  check((await send()).startsWith('401'), 'a request without a token is refused')
+  await page.type('#try-token', token)
+  const status = await send()
+  check(status.startsWith('200') && (await page.$eval('#try-answer', (e) => e.textContent)).includes('"items"'), `a request is tried out: ${status}`)
+  await page.$eval('#try-body', (e) => { e.value = '{"unknown": 1}' })
+  check((await send()).startsWith('400') && (await page.$eval('#try-answer', (e) => e.textContent)).includes('unknownInput'), 'what is wrong with a request is told')
+  check(!page.url().includes(token) && (await page.evaluate(() => localStorage.length + sessionStorage.length)) === 0 && (await page.cookies()).every((c) => !c.value.includes(token)), 'the token is kept')
+  await page.reload()
+  check((await page.$eval('#try-token', (e) => e.value)) === '', 'the token is there after a reload')
+  await context.close()
+}
+
 // Every page of everybody, in four languages, two widths, light and dark.
-const open = ['/signin', '/signedout', '/accessibility', '/nowhere']
+const open = ['/signin', '/signedout', '/accessibility', '/nowhere', '/doc', '/doc/connect', '/doc/types', '/doc/types/householdComposition', '/doc/codes', '/doc/problems',
+  '/doc/operations/grantMandate', '/doc/operations/uploadAttachment', '/doc/operations/getRegistry', '/doc/schemas/ConsentGrant', '/doc/schemas/DocumentState']
 const everybody = [
   { enter: (page) => signIn(page, numbers[0]), from: ['/wallet'], also: open },
   { enter: (page) => signInAs(page, 'officer1', '/officer'), from: ['/officer', ...officerPages], also: [] },
