@@ -131,8 +131,8 @@ var promises = []chapter{
 			[]string{"eventstore/exports/exports.go Table.Cancel", "handlers/work/exports_folder.go ExportFolder.Cancel", "handlers/work/export_run.go Worker.StopExport"},
 			[]string{"handlers/work TestExportsAreKept", "handlers/work TestExportCancelledByAnotherProcessStops", "handlers/api TestExportThatWaitsIsCancelled", "handlers/api TestExportThatIsMadeIsCancelled", "handlers/api TestExportThatEndedIsNotCancelled"}},
 		{"A backup holds what was acknowledged when it began, and a restore keeps erased what was erased.",
-			[]string{"eventstore/seal/reapply.go Destroyer.ReapplyDestroyed", "cmd/coffre/vault/guard.go guard"},
-			[]string{"cmd/coffre TestBackupUnderLoad", "cmd/coffre TestRestoreKeepsErasedWhatWasErased", "cmd/coffre TestRestoreKilledAtEachStep"}},
+			[]string{"eventstore/seal/reapply.go Destroyer.ReapplyDestroyed", "cmd/coffre/vault/guard.go guard", "cmd/coffre/vault/backups.go backups.Begin"},
+			[]string{"cmd/coffre TestBackupUnderLoad", "cmd/coffre TestRestoreKeepsErasedWhatWasErased", "cmd/coffre TestRestoreKilledAtEachStep", "cmd/coffre TestBackupOnPostgreSQL"}},
 	}},
 	{"Yesterday's files", []promise{
 		{"A log that ends before what was seen of it is not served: a withdrawn consent does not live again.",

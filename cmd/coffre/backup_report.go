@@ -20,7 +20,8 @@ func newBackupReport(p *program) *cobra.Command {
 		Long: `Tells a vault whose databases are in PostgreSQL or KurrentDB that a backup of its key ring,
 made by the database's own tools, was restored elsewhere and tested. The vault cannot check
 that: it is your word, and keys trim destroys older versions of the key-encryption key on it.
-A vault that takes its backups itself refuses; there it is backup verify.
+A vault on one machine takes all its backups itself and refuses; of those that coffre backup
+took in PostgreSQL, too, it is backup verify.
 
 TIME is when the backup was begun on the primary server, or the moment up to which its
 archive was restored. HEX is the SHA-256 of the backup or of its manifest. On a terminal it

@@ -718,7 +718,7 @@ func TestBackupOverHTTP(t *testing.T) {
 	}
 
 	r.Core.Backups = nil
-	if w := ask(body); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "pg_basebackup") {
+	if w := ask(body); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "their own tools") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
 }

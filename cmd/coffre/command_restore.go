@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strconv"
 
@@ -18,6 +19,7 @@ func newRestore(p *program) *cobra.Command {
 	var key identityFile
 	var asJSON, noList, sure bool
 	var data, list, kek string
+	var onto vault.StoresConfig
 	var cut lossFlags
 	cmd := &cobra.Command{
 		Use: "restore (FILE --data DIR --identity-file KEY (--shred-list FILE | --no-shred-list) | --accept-loss DIR --by NAME --cause CODE)", Short: "Make a vault of a backup, and keep erased what was erased",
@@ -33,6 +35,12 @@ what else you know before you serve.
 The key-encryption key is not in a backup. One that lies in a file is put in place with
 --kek-file.
 
+With --store the log, the keys and what was sent go on from there to an empty database in
+PostgreSQL, as its owner (coffre store prepare gives the roles their rights afterwards), and
+files of documents to the bucket of COFFRE_BLOBS where there is one. The directory keeps the
+shred list: it is the one of the process that destroys keys, or of the only process. While the
+restore runs, the directory needs room for the whole vault.
+
 With --accept-loss no backup is read. A vault whose log ends before what was seen of it does
 not start; where neither the newer log nor a backup can be had, this lets it go on. Marks,
 read models, reactors and answers to requests that know a later end are put back, the shred
@@ -41,6 +49,7 @@ consents whose withdrawal is lost are in force again: they are listed as far as 
 knows them. Every process of the vault must be stopped first.`,
 		Example: `  coffre restore coffre.age --data data --identity-file backup.key --shred-list kept-apart/shred.list --kek-file kept-apart/kek.json
   coffre restore coffre.age --data data --identity-file backup.key --no-shred-list --yes
+  coffre restore coffre.age --data run --identity-file backup.key --shred-list kept-apart/shred.list --store postgres://owner@db.example/vault
   coffre restore --accept-loss data --by ann.peeters --cause failover`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if cut.data != "" {
@@ -53,6 +62,10 @@ knows them. Every process of the vault must be stopped first.`,
 				return p.acceptLoss(cmd.Context(), cut, sure, asJSON)
 			}
 			if err := readable(args[0], list, kek); err != nil {
+				return err
+			}
+			servers, err := p.restoreOnto(onto)
+			if err != nil {
 				return err
 			}
 			with, err := p.identities(key)
@@ -76,7 +89,7 @@ knows them. Every process of the vault must be stopped first.`,
 				}
 				err = errors.Join(err, release())
 			}()
-			found, _, sum, err := p.readBackup(cmd.Context(), args[0], &vault.Restore{Dir: dir, Identities: with, ShredList: list, KEKFile: kek})
+			found, _, sum, err := p.readBackup(cmd.Context(), args[0], &vault.Restore{Dir: dir, Identities: with, ShredList: list, KEKFile: kek, Onto: servers})
 			if err != nil {
 				return err
 			}
@@ -93,6 +106,8 @@ knows them. Every process of the vault must be stopped first.`,
 	f.BoolVar(&noList, "no-shred-list", false, "there is none: nobody was erased since, or you answer for it")
 	f.StringVar(&kek, "kek-file", "", "`file` with the key-encryption key, when it lies in one")
 	f.BoolVar(&sure, "yes", false, "do not ask")
+	f.StringVar(&onto.Log, "store", "", "`address` of an empty database for the log, postgres://owner@host/database without a password")
+	f.StringVar(&onto.Keys, "keys", "", "`address` of an empty database for the keys (default: where the log goes)")
 	cut.flags(cmd)
 	cmd.MarkFlagsOneRequired("data", "accept-loss")
 	cmd.MarkFlagsRequiredTogether("data", "identity-file")
@@ -100,12 +115,39 @@ knows them. Every process of the vault must be stopped first.`,
 	cmd.MarkFlagsMutuallyExclusive("shred-list", "no-shred-list", "accept-loss")
 	cmd.MarkFlagsMutuallyExclusive("data", "accept-loss")
 	cmd.MarkFlagsMutuallyExclusive("kek-file", "accept-loss")
+	cmd.MarkFlagsMutuallyExclusive("store", "accept-loss")
 	_ = cmd.MarkFlagDirname("data") // only for flags that are not there
 	for _, name := range []string{"identity-file", "shred-list", "kek-file"} {
 		_ = cmd.MarkFlagFilename(name)
 	}
 	jsonFlag(cmd, &asJSON)
 	return cmd
+}
+
+// restoreOnto returns the databases that flags name, nil when they name none. The environment has a
+// say in what a process would find there, and none in where a vault is restored to.
+func (p *program) restoreOnto(typed vault.StoresConfig) (*vault.RestoreServers, error) {
+	if typed == (vault.StoresConfig{}) {
+		return nil, nil
+	}
+	if typed.Log == "" {
+		return nil, usage("--keys goes with --store")
+	}
+	at, err := typedOver(typed, vault.StoresConfig{}, ownPlaces)
+	if err != nil {
+		return nil, err
+	}
+	if !vault.OnPostgres(at.Log) || at.Keys != "" && !vault.OnPostgres(at.Keys) {
+		return nil, &exitError{exitUsage, vault.ErrOntoPostgres}
+	}
+	config, err := vault.FromEnv(p.env)
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
+	return &vault.RestoreServers{
+		Stores: at, Blobs: config.Blobs, Vault: config.Transit,
+		Logger: slog.New(slog.NewTextHandler(p.Err, &slog.HandlerOptions{Level: slog.LevelError})),
+	}, nil
 }
 
 // readable refuses files that a restore needs and that cannot be read, before anything is made.

@@ -42,10 +42,16 @@ type fleet struct {
 
 func newFleet(t *testing.T, size int) *fleet {
 	t.Helper()
+	return newFleetOn(t, size, pgtest.Shared(t).Database(t))
+}
+
+// newFleetOn returns a fleet that is not started, on an empty database.
+func newFleetOn(t *testing.T, size int, database string) *fleet {
+	t.Helper()
 	f := &fleet{drill: newDrill(t), all: make([]*serving, size)}
 	transit := vaultOf(t, vaulttest.Shared(t))
 	f.env = []string{
-		vault.StoreVariable + "=" + pgtest.Shared(t).Database(t),
+		vault.StoreVariable + "=" + database,
 		"COFFRE_VAULT_ADDR=" + transit.Address, "COFFRE_VAULT_CA_FILE=" + transit.CAFile, "COFFRE_VAULT_TIMEOUT=" + transit.Timeout.String(),
 		"COFFRE_VAULT_ROLE=" + transit.Application.Role, "COFFRE_VAULT_SECRET_ID_FILE=" + transit.Application.SecretIDFile,
 	}

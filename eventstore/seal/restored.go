@@ -6,27 +6,25 @@ import (
 	"time"
 
 	"github.com/google/uuid"
-	"github.com/ncruces/go-sqlite3"
 
 	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/eventstore/seal/keysdb"
-	"coffre/eventstore/sqlite/sqlitedb"
 )
 
 // KeyVersions are the oldest and the latest version of the key-encryption key that wraps
 // a key; 0 and 0 when none is wrapped.
 type KeyVersions struct{ Oldest, Latest int }
 
-// VersionsIn returns the versions that whoever opens this copy of a key database
-// needs.
-func VersionsIn(s *sqlitedb.Snapshot) (v KeyVersions, err error) {
-	_, err = s.First(`SELECT min(v), max(v) FROM (SELECT kek_version AS v FROM subjects WHERE wrapped IS NOT NULL UNION ALL SELECT kek_version FROM deployment_keys)`,
-		func(row *sqlite3.Stmt) { v = KeyVersions{row.ColumnInt(0), row.ColumnInt(1)} })
+// VersionsIn returns the versions that whoever opens a copy of a key database needs. integers
+// reads those of the first row that a query on the copy finds; a NULL reads as 0.
+func VersionsIn(integers func(query string, into ...*int64) error) (v KeyVersions, err error) {
+	var oldest, latest int64
+	err = integers(`SELECT min(v), max(v) FROM (SELECT kek_version AS v FROM subjects WHERE wrapped IS NOT NULL UNION ALL SELECT kek_version FROM deployment_keys) AS wraps`, &oldest, &latest)
 	if err != nil {
 		return v, fmt.Errorf("versions of wrapped keys: %w", err)
 	}
-	return v, nil
+	return KeyVersions{int(oldest), int(latest)}, nil
 }
 
 // Restored is a restored key ring from which nothing is served yet. Shredding it again

@@ -58,6 +58,27 @@ func Log(ctx context.Context, from, to eventstore.Store, progress func(leaves in
 	return r, err
 }
 
+// Append appends records, which follow what the target holds, in their order, and returns how many
+// it appended. An error of records ends it as it is.
+func Append(ctx context.Context, records iter.Seq2[eventstore.Record, error], to eventstore.Store) (appended int64, err error) {
+	var waiting bundle
+	for record, err := range records {
+		if err != nil {
+			return appended, err
+		}
+		if !waiting.takes(record) {
+			n, err := waiting.appendTo(ctx, to)
+			appended += n
+			if err != nil {
+				return appended, err
+			}
+		}
+		waiting.add(record)
+	}
+	n, err := waiting.appendTo(ctx, to)
+	return appended + n, err
+}
+
 // Compare reads two logs and returns what both hold, or a *[Diverged].
 func Compare(ctx context.Context, a, b eventstore.Store, progress func(leaves int64)) (Result, error) {
 	next, stop := iter.Pull2(all(ctx, b))

@@ -40,8 +40,10 @@ type TakenBackup interface {
 var (
 	// ErrBackupUnderWay refuses a backup while another one is open.
 	ErrBackupUnderWay  = domain.NewError(domain.Conflict, "backupUnderWay", "a backup is being taken; one at a time")
-	errBackupElsewhere = domain.NewError(domain.Conflict, "backupElsewhere", "the databases of this vault are backed up by their own tools, PostgreSQL by pg_basebackup and its archive, KurrentDB by its file copy; see deploy/runbooks/backup.md")
-	errBackupUnknown   = domain.NewError(domain.Conflict, "backupUnknown", "this vault made no such backup")
+	errBackupElsewhere = domain.NewError(domain.Conflict, "backupElsewhere", "the log of this vault lies in KurrentDB, or apart from its keys: databases like that are backed up by their own tools; see deploy/runbooks/backup.md")
+	// ErrFilesElsewhere refuses a backup that would lack files of documents.
+	ErrFilesElsewhere = domain.NewError(domain.Conflict, "filesElsewhere", "files of documents lie in the directories of other processes, where a backup does not find them: bring them to a bucket (COFFRE_BLOBS)")
+	errBackupUnknown  = domain.NewError(domain.Conflict, "backupUnknown", "this vault made no such backup")
 )
 
 // CreateBackup implements POST /backups: an archive of the vault, encrypted to the

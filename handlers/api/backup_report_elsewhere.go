@@ -19,7 +19,7 @@ var errBackupsHere = domain.NewError(domain.Conflict, "backupsTakenHere", "this 
 // ReportBackupElsewhere implements POST /backups/reportElsewhere: an operator answers for a
 // backup that other tools took. The key ring tells which key version that backup needs.
 func (v *Vault) ReportBackupElsewhere(ctx context.Context, r contract.ReportBackupElsewhereRequestObject) (contract.ReportBackupElsewhereResponseObject, error) {
-	if v.Backups != nil {
+	if v.Backups != nil && !v.OwnTools {
 		return nil, errBackupsHere
 	}
 	var sum backup.Sum

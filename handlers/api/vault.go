@@ -22,6 +22,7 @@ type Vault struct {
 	Evidence      *evidence.Evidence
 	Signals       *signals.Signals
 	Backups       Backups       // nil: the databases are backed up by their own tools
+	OwnTools      bool          // the databases may be backed up by tools of their own beside Backups
 	Notices       Notices       // nil: no webhook is told
 	Webhooks      Webhooks      // nil: this process knows of none
 	Reactors      Reactors      // nil: likewise

@@ -16,27 +16,27 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/backup"
 	"coffre/eventstore/blob"
-	"coffre/eventstore/seal"
+	"coffre/eventstore/dense"
 	"coffre/eventstore/seal/keysdb"
-	"coffre/eventstore/sqlite"
-	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/handlers/api"
 )
 
 // Parts of an archive, in the order in which they are written: the key ring first,
-// because while it is read nothing can be scrubbed from it.
+// because while it is read nothing can be scrubbed from it. The log is there once, as the
+// tables of a file or record by record.
 const (
 	keysPart     = "keys"
 	reactorsPart = "reactors"
 	eventsPart   = "events"
+	recordsPart  = "records"
 )
 
-// backups takes backups of a data directory that is served. The states of the databases
+// backups takes backups of a vault that is served. The states of the databases
 // are chosen while nothing can be written to the key ring: so the log in an archive names
 // no citizen and no stream whose key is not in it, no request is remembered as done whose
 // events are not in it, and the reactors are nowhere that the log is not.
 type backups struct {
-	dir    DataDir
+	open   func(life context.Context) (moment, error)
 	keys   *keysdb.DB
 	files  backup.Blobs
 	ledger *backup.Ledger
@@ -44,12 +44,25 @@ type backups struct {
 	busy   chan struct{}   // holds a token while a backup is open
 }
 
-func newBackups(ctx, life context.Context, dir DataDir, keys *keysdb.DB, files backup.Blobs) (*backups, error) {
+// moment is a state of the vault's databases. It is used by one goroutine.
+type moment interface {
+	// take chooses the state, in milliseconds; the last choice counts. Of the reactors it is
+	// never later than of the log, and of the log never later than of the key ring.
+	take(ctx context.Context) error
+	// describe fills in the log's end and the versions of the key-encryption key.
+	describe(m *backup.Manifest) error
+	// parts are written once, in this order.
+	parts() []backup.Source
+	// Close lets go of the state.
+	Close() error
+}
+
+func newBackups(ctx, life context.Context, keys *keysdb.DB, files backup.Blobs, open func(context.Context) (moment, error)) (*backups, error) {
 	ledger, err := backup.OpenLedger(ctx, keys)
 	if err != nil {
 		return nil, err
 	}
-	return &backups{dir: dir, keys: keys, files: files, ledger: ledger, life: life, busy: make(chan struct{}, 1)}, nil
+	return &backups{open: open, keys: keys, files: files, ledger: ledger, life: life, busy: make(chan struct{}, 1)}, nil
 }
 
 // Find implements api.Backups.
@@ -70,28 +83,17 @@ func (b *backups) Begin(ctx context.Context, to []age.Recipient) (_ api.TakenBac
 			err = errors.Join(err, t.Close())
 		}
 	}()
-	if t.keyRing, err = keysdb.OpenSnapshot(b.life, b.dir.File(KeysFile)); err != nil {
-		return nil, err
-	}
-	if t.reactors, err = sqlitedb.OpenSnapshot(b.life, b.dir.File(ReactorsFile), sqlitedb.Options{}); err != nil {
-		return nil, err
-	}
-	if t.log, err = sqlite.OpenSnapshot(b.life, string(b.dir)); err != nil {
+	if t.moment, err = b.open(b.life); err != nil {
 		return nil, err
 	}
 	err = b.keys.Frozen(ctx, func() error {
 		t.manifest.Taken = time.Now().UTC().Truncate(time.Microsecond)
-		return errors.Join(t.reactors.Take(), t.log.Take(), t.keyRing.Take())
+		return t.moment.take(ctx)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("choose the state of a backup: %w", err)
 	}
-	head, err := t.log.Head()
-	if err != nil {
-		return nil, err
-	}
-	versions, err := seal.VersionsIn(t.keyRing)
-	if err != nil {
+	if err := t.moment.describe(&t.manifest); err != nil {
 		return nil, err
 	}
 	software, err := ReadVersions(ctx)
@@ -99,8 +101,6 @@ func (b *backups) Begin(ctx context.Context, to []age.Recipient) (_ api.TakenBac
 		return nil, err
 	}
 	t.manifest.Software = software.name()
-	t.manifest.Log = backup.Log{Records: head.Records, Last: backup.Sum(head.Last), At: head.At}
-	t.manifest.Keys = backup.Keys(versions)
 	return t, nil
 }
 
@@ -142,29 +142,19 @@ type takenBackup struct {
 	b        *backups
 	to       []age.Recipient
 	manifest backup.Manifest
-	keyRing  *sqlitedb.Snapshot
-	reactors *sqlitedb.Snapshot
-	log      sqlite.Snapshot
+	moment   moment
 	closed   bool
 }
 
 // End implements api.TakenBackup.
-func (t *takenBackup) End() eventstore.Position {
-	n := uint64(t.manifest.Log.Records)
-	return eventstore.Position{Commit: n, Prepare: n}
-}
+func (t *takenBackup) End() eventstore.Position { return dense.Position(t.manifest.Log.Records) }
 
 // WriteTo implements api.TakenBackup.
 func (t *takenBackup) WriteTo(w io.Writer) (int64, error) {
 	out := &counted{w: w}
 	sum := sha256.New()
 	m, err := backup.Write(t.b.life, io.MultiWriter(out, sum), t.to, backup.Contents{
-		Manifest: t.manifest, Now: time.Now, Blobs: t.b.files,
-		Parts: []backup.Source{
-			{Name: keysPart, WriterTo: once(t.keyRing)},
-			{Name: reactorsPart, WriterTo: once(t.reactors)},
-			{Name: eventsPart, WriterTo: once(t.log.Snapshot)},
-		},
+		Manifest: t.manifest, Now: time.Now, Blobs: t.b.files, Parts: t.moment.parts(),
 	})
 	if err != nil {
 		return out.n, err
@@ -175,29 +165,16 @@ func (t *takenBackup) WriteTo(w io.Writer) (int64, error) {
 }
 
 // Close implements api.TakenBackup.
-func (t *takenBackup) Close() error {
+func (t *takenBackup) Close() (err error) {
 	if t.closed {
 		return nil
 	}
 	t.closed = true
-	var errs []error
-	for _, s := range []*sqlitedb.Snapshot{t.keyRing, t.reactors, t.log.Snapshot} {
-		if s != nil {
-			errs = append(errs, s.Close())
-		}
+	if t.moment != nil {
+		err = t.moment.Close()
 	}
 	<-t.b.busy
-	return errors.Join(errs...)
-}
-
-// once is a snapshot that lets go of its state as soon as it is written.
-func once(s *sqlitedb.Snapshot) io.WriterTo { return writtenOnce{s} }
-
-type writtenOnce struct{ s *sqlitedb.Snapshot }
-
-func (o writtenOnce) WriteTo(w io.Writer) (int64, error) {
-	n, err := o.s.WriteTo(w)
-	return n, errors.Join(err, o.s.Release())
+	return err
 }
 
 // counted counts what passes.

@@ -85,13 +85,24 @@ func openBlobs(ctx context.Context, dir DataDir, config *BlobsConfig) (_ blob.St
 	} else if here {
 		return nil, nil, ErrBlobsHere
 	}
+	s, err := openBucket(ctx, config)
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := os.WriteFile(dir.File(blobsMark), []byte("The files of this directory's documents lie in a bucket.\n"), 0o600); err != nil {
+		return nil, nil, errors.Join(fmt.Errorf("data directory: %w", files.Cause(err)), s.Close())
+	}
+	return s, s.Close, nil
+}
+
+func openBucket(ctx context.Context, config *BlobsConfig) (*s3.Store, error) {
 	o := s3.Options{Endpoint: config.Endpoint, Region: config.Region, Bucket: config.Bucket, Prefix: config.Prefix, AccessKey: config.AccessKey}
 	secret, err := readSmall(config.SecretKeyFile)
 	if err != nil {
-		return nil, nil, fmt.Errorf("COFFRE_BLOBS_SECRET_KEY_FILE: %w", err)
+		return nil, fmt.Errorf("COFFRE_BLOBS_SECRET_KEY_FILE: %w", err)
 	}
 	if o.SecretKey = strings.TrimSpace(string(secret)); o.SecretKey == "" {
-		return nil, nil, errors.New("COFFRE_BLOBS_SECRET_KEY_FILE: it holds no secret")
+		return nil, errors.New("COFFRE_BLOBS_SECRET_KEY_FILE: it holds no secret")
 	}
 	if config.CAFile != "" {
 		pem, err := readSmall(config.CAFile)
@@ -100,17 +111,10 @@ func openBlobs(ctx context.Context, dir DataDir, config *BlobsConfig) (_ blob.St
 			err = errors.New("it holds no certificate")
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("COFFRE_BLOBS_CA_FILE: %w", err)
+			return nil, fmt.Errorf("COFFRE_BLOBS_CA_FILE: %w", err)
 		}
 	}
-	s, err := s3.Open(ctx, o)
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := os.WriteFile(dir.File(blobsMark), []byte("The files of this directory's documents lie in a bucket.\n"), 0o600); err != nil {
-		return nil, nil, errors.Join(fmt.Errorf("data directory: %w", files.Cause(err)), s.Close())
-	}
-	return s, s.Close, nil
+	return s3.Open(ctx, o)
 }
 
 // keepsFiles reports whether any file lies in the directory's own folder for them.

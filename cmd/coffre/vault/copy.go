@@ -385,17 +385,21 @@ func sameBlob(ctx context.Context, a, b blob.Store, i blob.Info) error {
 		if err != nil {
 			return err
 		}
-		sum := sha256.New()
-		_, err = io.Copy(sum, content)
-		if err = errors.Join(err, content.Close()); err != nil {
+		if sums[n], err = sumOf(content); err != nil {
 			return err
 		}
-		sums[n] = sum.Sum(nil)
 	}
 	if !bytes.Equal(sums[0], sums[1]) {
 		return errOtherBlob
 	}
 	return nil
+}
+
+// sumOf reads and closes content, and returns its SHA-256.
+func sumOf(content io.ReadCloser) ([]byte, error) {
+	sum := sha256.New()
+	_, err := io.Copy(sum, content)
+	return sum.Sum(nil), errors.Join(err, content.Close())
 }
 
 // check opens the target's key ring as a start of the vault does: it knows every

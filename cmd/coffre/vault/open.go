@@ -17,11 +17,13 @@ import (
 	"log/slog"
 	"net/url"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
 
 	samples "coffre/deploy/registry"
+	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/eventstore"
 	"coffre/eventstore/blob"
@@ -438,16 +440,48 @@ func (a *assembly) openNotices(ctx context.Context) error {
 	return err
 }
 
-// openBackups lets the core take backups where the directory holds everything; else the
-// databases have tools of their own.
+// openBackups lets the core take backups where the directory holds everything, or PostgreSQL
+// log and keys; else the databases have tools of their own. Those PostgreSQL has, too.
 func (a *assembly) openBackups(ctx context.Context) error {
-	if !a.places.inOneDirectory() {
+	var open func(context.Context) (moment, error)
+	switch {
+	case a.places.inOneDirectory():
+		open = a.dir.openMoment
+	case OnPostgres(a.places.at.Log) && a.o.Duty.answers(): // and so the keys
+		open = func(life context.Context) (moment, error) {
+			if err := a.hasFiles(life); err != nil {
+				return nil, err
+			}
+			return a.places.openMoment(life)
+		}
+		a.Core.OwnTools = true
+	default:
 		return nil
 	}
-	b, err := newBackups(ctx, a.life, a.dir, a.places.keys, filesOf(a.dir, a.files, a.o.Blobs != nil))
+	b, err := newBackups(ctx, a.life, a.places.keys, filesOf(a.dir, a.files, a.o.Blobs != nil), open)
 	if err != nil {
 		return err
 	}
 	a.Core.Backups = b
+	return nil
+}
+
+// hasFiles returns api.ErrFilesElsewhere when files of documents lie in the directories of other
+// processes, where a backup of this one would not find them.
+func (a *assembly) hasFiles(ctx context.Context) error {
+	if a.o.Blobs != nil {
+		return nil
+	}
+	here := map[uuid.UUID]bool{}
+	if err := a.files.Walk(ctx, func(i blob.Info) error { here[i.Name] = true; return nil }); err != nil {
+		return err
+	}
+	known, err := seal.StoredFiles(ctx, a.places.keys) // last, so that what is removed meanwhile is not missed
+	if err != nil {
+		return err
+	}
+	if slices.ContainsFunc(known, func(id domain.AttachmentID) bool { return !here[id.UUID] }) {
+		return api.ErrFilesElsewhere
+	}
 	return nil
 }

@@ -28,6 +28,7 @@ import (
 	"coffre/eventstore/seal/shred"
 	"coffre/eventstore/sqlite"
 	"coffre/eventstore/sqlite/sqlitedb"
+	"coffre/eventstore/storecopy"
 )
 
 // A restore of a backup goes: the marker → parts and attachments, as they come out of
@@ -63,6 +64,7 @@ type Restore struct {
 	BeforeStep func(step string) // told before each step; nil: nobody listens
 	Show       func(n, of int64) // told how many records were read; nil: nobody listens
 	Digest     func() string     // SHA-256 of what was read of the archive, in hexadecimal; nil: it is not recorded
+	Onto       *RestoreServers   // where the databases go then; nil: they stay in Dir
 	found      Restored
 }
 
@@ -95,11 +97,21 @@ func (r *Restore) step(name string) {
 
 // Run restores archive. When it fails the directory is as empty as it was.
 func (r *Restore) Run(ctx context.Context, archive io.Reader) (Restored, error) {
+	if r.Onto != nil {
+		if err := r.Onto.check(); err != nil {
+			return Restored{}, err
+		}
+	}
 	if err := r.begin(); err != nil {
 		return Restored{}, err
 	}
 	if err := r.fill(ctx, archive); err != nil {
 		return Restored{}, errors.Join(err, r.clear())
+	}
+	if r.Onto != nil {
+		if err := r.settle(ctx); err != nil {
+			return Restored{}, fmt.Errorf("the vault is restored, and does not open: %w", err)
+		}
 	}
 	return r.found, nil
 }
@@ -132,8 +144,10 @@ func (r *Restore) begin() error {
 
 // madeByRestore reports whether a name is of a file that a restore makes, or of what
 // SQLite puts beside one.
-func madeByRestore(name string) bool {
-	return slices.ContainsFunc(restoredFiles, func(made string) bool {
+func madeByRestore(name string) bool { return madeOf(name, restoredFiles) }
+
+func madeOf(name string, files []string) bool {
+	return slices.ContainsFunc(files, func(made string) bool {
 		return name == made || strings.HasSuffix(made, ".db") && (strings.HasPrefix(name, made+"-") || strings.HasPrefix(name, made+".new"))
 	})
 }
@@ -197,6 +211,11 @@ func (r *Restore) fill(ctx context.Context, archive io.Reader) error {
 	if r.Scratch {
 		return nil
 	}
+	if r.Onto != nil {
+		if err := r.bring(ctx); err != nil {
+			return err
+		}
+	}
 	r.step("done")
 	return r.unmark()
 }
@@ -217,8 +236,21 @@ func (t *RestoreTarget) Part(ctx context.Context, name string, r io.Reader) erro
 		return sqlitedb.Restore(ctx, t.Dir.File(ReactorsFile), sqlitedb.Options{}, r)
 	case eventsPart:
 		return sqlite.Restore(ctx, string(t.Dir), r)
+	case recordsPart:
+		return t.records(ctx, r)
 	}
 	return backup.ErrUnknownPart
+}
+
+// records makes the log of the records that r holds.
+func (t *RestoreTarget) records(ctx context.Context, r io.Reader) (err error) {
+	log, err := sqlite.Open(ctx, string(t.Dir), sqlite.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	_, err = storecopy.Append(ctx, backup.ReadRecords(r), log)
+	return err
 }
 
 // Blob implements backup.Target.
@@ -374,7 +406,7 @@ func versionsIn(ctx context.Context, dir DataDir) (v seal.KeyVersions, err error
 	if err := s.Take(); err != nil {
 		return v, err
 	}
-	return seal.VersionsIn(s)
+	return seal.VersionsIn(s.Integers)
 }
 
 // verify reads every record again and holds the log against the manifest.

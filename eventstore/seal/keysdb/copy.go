@@ -80,7 +80,8 @@ func (db *DB) EndCopy(ctx context.Context) error {
 }
 
 // Copy brings every row of from into to, which BeginCopy has marked, after it
-// removed what a copy before it may have left there. It returns ErrUnfinished
+// removed what a copy before it may have left there. Rows of a source without [DB.Guard] are not
+// verified, and come with their MACs and sums as they are. It returns ErrUnfinished
 // for a source that a copy did not finish. change, if not nil, returns the
 // rows of a table as they are to be in the target; progress, if not nil, is told how many of
 // how many rows are there. Nothing may change either database meanwhile. Stopped, it is
@@ -327,7 +328,9 @@ func (db *DB) tables(ctx context.Context) (names []string, err error) {
 // contents lists the tables but for those about the database itself.
 func (db *DB) contents(ctx context.Context) ([]string, error) {
 	names, err := db.tables(ctx)
-	return slices.DeleteFunc(names, func(name string) bool { return name == "schema_versions" || name == copying || name == sumsTable }), err
+	return slices.DeleteFunc(names, func(name string) bool {
+		return name == versions || name == copying || name == sumsTable && db.keys() != nil
+	}), err
 }
 
 func (db *DB) count(ctx context.Context, table string) (n int64, err error) {

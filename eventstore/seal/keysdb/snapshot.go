@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	"coffre/eventstore/postgres/pgdb"
 	"coffre/eventstore/sqlite/sqlitedb"
 )
 
@@ -16,6 +17,31 @@ func OpenSnapshot(ctx context.Context, path string) (*sqlitedb.Snapshot, error) 
 		return nil, fmt.Errorf("key database: %w", err)
 	}
 	return s, nil
+}
+
+// OpenPostgresSnapshot connects to the key database in a PostgreSQL to copy it while it is in
+// use. While the copy is held, Scrub fails.
+func OpenPostgresSnapshot(ctx context.Context, dsn string) (*pgdb.Snapshot, error) {
+	s, err := pgdb.OpenSnapshot(ctx, dsn, schema)
+	if err != nil {
+		return nil, fmt.Errorf("key database: %w", err)
+	}
+	return s, nil
+}
+
+// StepsIn returns how many steps each component's tables in a copy have seen.
+func StepsIn(s *pgdb.Snapshot) (map[string]int, error) {
+	done := map[string]int{}
+	err := s.Rows(versions, []string{"component", "version"}, func(values []any) error {
+		component, named := values[0].(string)
+		version, counted := values[1].(int64)
+		if !named || !counted {
+			return fmt.Errorf("table %s holds a %T and a %T", versions, values[0], values[1])
+		}
+		done[component] = int(version)
+		return nil
+	})
+	return done, err
 }
 
 // Frozen runs do while no change is made: what do sees committed elsewhere, the

@@ -81,6 +81,19 @@ func (s *Snapshot) First(query string, scan func(*sqlite3.Stmt)) (found bool, er
 	return found, s.ended(row.Err())
 }
 
+// Integers reads the integers of a query's first row, which is there; a NULL reads as 0.
+func (s *Snapshot) Integers(query string, into ...*int64) error {
+	found, err := s.First(query, func(row *sqlite3.Stmt) {
+		for i := range into {
+			*into[i] = row.ColumnInt64(i)
+		}
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("no answer to %q", query)
+	}
+	return err
+}
+
 // ended tells the caller's own end from the database's errors.
 func (s *Snapshot) ended(err error) error {
 	if s.ctx.Err() != nil && errors.Is(err, sqlite3.INTERRUPT) {
@@ -134,28 +147,12 @@ func (s *Snapshot) WriteTo(w io.Writer) (int64, error) {
 }
 
 func (s *Snapshot) write(out *dumper) error {
-	application, err := text(s.conn, `PRAGMA application_id`)
+	shape, err := s.Shape()
 	if err != nil {
 		return err
 	}
-	version, err := text(s.conn, `PRAGMA user_version`)
-	if err != nil {
-		return err
-	}
-	statements, tables, err := s.schema()
-	if err != nil {
-		return err
-	}
-	out.number(dumpForm)
-	out.text(application)
-	out.text(version)
-	out.number(uint64(len(statements)))
-	for _, one := range statements {
-		out.number(one.kind)
-		out.text(one.sql)
-	}
-	out.number(uint64(len(tables)))
-	for _, table := range tables {
+	out.shape(shape)
+	for _, table := range shape.Tables {
 		if err := s.table(out, table); err != nil {
 			return err
 		}
@@ -163,41 +160,158 @@ func (s *Snapshot) write(out *dumper) error {
 	return nil
 }
 
+// Shape is a database without its rows.
+type Shape struct {
+	Tables []Table
+
+	application, version string
+	statements           []statement
+}
+
+// Table is a table of a [Shape].
+type Table struct {
+	Name    string
+	Columns []string // in their order
+}
+
 type statement struct {
 	kind uint64
 	sql  string
 }
 
-func (s *Snapshot) schema() (statements []statement, tables []string, err error) {
+// Shape returns the shape of the state that Take chose.
+func (s *Snapshot) Shape() (shape Shape, err error) {
+	if shape.application, err = text(s.conn, `PRAGMA application_id`); err != nil {
+		return shape, err
+	}
+	if shape.version, err = text(s.conn, `PRAGMA user_version`); err != nil {
+		return shape, err
+	}
 	rows, _, err := s.conn.Prepare(`SELECT type = 'table', name, sql FROM sqlite_schema
 		WHERE sql IS NOT NULL AND substr(name, 1, 7) <> 'sqlite_' ORDER BY type <> 'table', rowid`)
 	if err != nil {
-		return nil, nil, err
+		return shape, err
 	}
 	defer rows.Close()
 	for rows.Step() {
 		one := statement{dumpOther, rows.ColumnText(2)}
 		if rows.ColumnBool(0) {
 			one.kind = dumpTable
-			tables = append(tables, rows.ColumnText(1))
+			table, err := s.columns(rows.ColumnText(1))
+			if err != nil {
+				return shape, err
+			}
+			shape.Tables = append(shape.Tables, table)
 		}
-		statements = append(statements, one)
+		shape.statements = append(shape.statements, one)
 	}
-	return statements, tables, rows.Err()
+	return shape, rows.Err()
 }
 
-func (s *Snapshot) table(out *dumper, name string) error {
-	rows, _, err := s.conn.Prepare(`SELECT * FROM ` + sqlite3.QuoteIdentifier(name))
+// ReadShape returns the shape of the database at path, which must be there.
+func ReadShape(ctx context.Context, path string) (shape Shape, err error) {
+	s, err := OpenSnapshot(ctx, path, Options{})
+	if err != nil {
+		return Shape{}, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	if err := s.Take(); err != nil {
+		return Shape{}, err
+	}
+	return s.Shape()
+}
+
+func (s *Snapshot) columns(table string) (Table, error) {
+	all, _, err := s.conn.Prepare(selectAll(table))
+	if err != nil {
+		return Table{}, err
+	}
+	defer all.Close()
+	t := Table{Name: table}
+	for column := range all.ColumnCount() {
+		t.Columns = append(t.Columns, all.ColumnName(column))
+	}
+	return t, nil
+}
+
+func selectAll(table string) string { return `SELECT * FROM ` + sqlite3.QuoteIdentifier(table) }
+
+// WriteRows writes for [Restore] a database of that shape with rows from elsewhere: rows gives each
+// row of a table once, a value of nil, int64, float64, string or []byte for every column, which
+// each does not keep.
+func (s Shape) WriteRows(w io.Writer, rows func(table Table, each func(values []any) error) error) (int64, error) {
+	out := &dumper{w: bufio.NewWriterSize(w, 64<<10)}
+	out.shape(s)
+	for _, table := range s.Tables {
+		out.table(table)
+		err := rows(table, func(values []any) error { return out.row(table, values) })
+		if err != nil {
+			return out.n, fmt.Errorf("copy table %s: %w", table.Name, err)
+		}
+		out.number(dumpEnd)
+	}
+	if flushed := out.w.Flush(); out.err == nil {
+		out.err = flushed
+	}
+	return out.n, out.err
+}
+
+// row writes a row that no SQLite statement stands on.
+func (d *dumper) row(table Table, values []any) error {
+	if len(values) != len(table.Columns) {
+		return fmt.Errorf("%d values for %d columns", len(values), len(table.Columns))
+	}
+	d.number(dumpRow)
+	for i, value := range values {
+		switch v := value.(type) {
+		case nil:
+			d.number(valueNull)
+		case int64:
+			d.number(valueInteger)
+			d.number(uint64(v))
+		case float64:
+			d.number(valueFloat)
+			d.number(math.Float64bits(v))
+		case string:
+			d.number(valueText)
+			d.text(v)
+		case []byte:
+			d.number(valueBlob)
+			d.bytes(v)
+		default:
+			return fmt.Errorf("column %s holds a %T", table.Columns[i], value)
+		}
+	}
+	return d.err
+}
+
+func (d *dumper) shape(s Shape) {
+	d.number(dumpForm)
+	d.text(s.application)
+	d.text(s.version)
+	d.number(uint64(len(s.statements)))
+	for _, one := range s.statements {
+		d.number(one.kind)
+		d.text(one.sql)
+	}
+	d.number(uint64(len(s.Tables)))
+}
+
+func (d *dumper) table(t Table) {
+	d.text(t.Name)
+	d.number(uint64(len(t.Columns)))
+}
+
+func (s *Snapshot) table(out *dumper, table Table) error {
+	rows, _, err := s.conn.Prepare(selectAll(table.Name))
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
-	columns := rows.ColumnCount()
-	out.text(name)
-	out.number(uint64(columns))
+	out.table(table)
 	for rows.Step() && out.err == nil {
 		out.number(dumpRow)
-		for column := range columns {
+		for column := range table.Columns {
 			switch rows.ColumnType(column) {
 			case sqlite3.INTEGER:
 				out.number(valueInteger)

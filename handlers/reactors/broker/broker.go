@@ -58,6 +58,9 @@ CREATE TABLE IF NOT EXISTS broker_links (
 ) STRICT;
 `
 
+// Tables creates every missing table of the package, for a copy of the database.
+func Tables(ctx context.Context, db *reactors.DB) error { return db.Ensure(ctx, tables) }
+
 // Link is one organisation's way through one broker.
 type Link struct {
 	// Name is what operators call it, and the key of its place: two to forty of a-z, 0-9 and -.

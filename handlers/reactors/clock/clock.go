@@ -103,6 +103,9 @@ func New(ctx context.Context, o Options) (*Clock, error) {
 	return &Clock{o: o}, nil
 }
 
+// Tables creates every missing table of the package, for a copy of the database.
+func Tables(ctx context.Context, db *reactors.DB) error { return db.Ensure(ctx, schema) }
+
 // Run looks once a minute until ctx ends.
 func (c *Clock) Run(ctx context.Context) error {
 	tick := time.NewTicker(lookEvery)

@@ -24,6 +24,9 @@ func NewDesk(ctx context.Context, db *reactors.DB) (Desk, error) {
 	return Desk{db}, nil
 }
 
+// Tables creates every missing table of the package, for a copy of the database.
+func Tables(ctx context.Context, db *reactors.DB) error { return db.Ensure(ctx, schema) }
+
 // Status says how many messages are how far.
 type Status struct {
 	Messages map[State]int64 // every state

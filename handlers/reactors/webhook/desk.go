@@ -59,6 +59,11 @@ func NewDesk(ctx context.Context, db *reactors.DB) (Desk, error) {
 	return Desk{db}, nil
 }
 
+// Tables creates every missing table of the package, for a copy of the database.
+func Tables(ctx context.Context, db *reactors.DB) error {
+	return db.Ensure(ctx, schema+receivers+subscriptionTables)
+}
+
 // Receivers returns the receiver that a process was last started for; none when none ever was.
 func (d Desk) Receivers(ctx context.Context) ([]Receiver, error) {
 	var rows []struct {
