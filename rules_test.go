@@ -80,12 +80,14 @@ var rules = []struct{ id, says string }{
 	{"N-1", "The end of a term is announced: of a document 90 and 30 days before its last day and on it, of a consent when it is over, of the time to answer a petition on the day after it; days are those of Belgium. No decision asks what was announced."},
 	{"N-2", "Each step of an end is announced once, whichever process looks, and whenever; of several that passed meanwhile the nearest alone, none that had passed when the end became known, and none whose term has been over for 31 days."},
 	{"N-3", "Nothing is announced of what was revoked, erased, withdrawn or answered before, of dates that are personal, and to who is not living."},
-	{"Q-1", "A petition is the citizen's own, about something of theirs that is on record: an access that looks wrong, a document that is not right, what an organisation does for a purpose (GDPR art. 15, 16, 21). It has a text, which is sealed."},
+	{"Q-1", "A petition is the citizen's own, or made in their name (Q-8), about something of theirs that is on record: an access that looks wrong, a document that is not right, what an organisation does for a purpose (GDPR art. 15, 16, 21). It has a text, which is sealed."},
 	{"Q-2", "A petition is answered by the organisation that it is addressed to; where no organisation read, or one was refused, by a privacy officer of the vault, and nobody else learns of it."},
 	{"Q-3", "A petition has to be answered within a month (GDPR art. 12(3)); from then on it is overdue, which is computed."},
 	{"Q-4", "An entry of an access log is disputed once, and a petition is answered once."},
 	{"Q-5", "A rectification is upheld once the document was updated or revoked since; who rejects a petition says why."},
 	{"Q-6", "A request to rectify and an objection may restrict processing until they are answered; where an objection is upheld, until the citizen lifts the restriction."},
+	{"Q-7", "Whoever answers a petition may take two further months, once, and tells the citizen why within the first one (GDPR art. 12(3)); it is overdue after the new deadline."},
+	{"Q-8", "A representative petitions in the citizen's name, and follows that, under a mandate in force that covers what it is about and, to petition, lets them consent; they restrict nothing."},
 	{"H-1", "An organisation opens an investigation for a purpose and a basis by law under which the registry lets it hide accesses, says why, and until when, within the days that the registry allows."},
 	{"H-2", "An investigation is renewed by the organisation that opened it, while the registry still allows it, a day before its end at the latest; what was shown is never hidden again."},
 	{"H-3", "The organisation or a privacy officer lifts an investigation, for good; its end lifts it, too, which is computed."},
@@ -114,7 +116,7 @@ var rules = []struct{ id, says string }{
 
 // beyond are the rules that no pure decision can keep alone: they hold only if
 // what runs the decisions does its part, so they need a test outside the domain too.
-var beyond = []string{"D-3", "D-4", "D-5", "C-4", "C-5", "C-6", "A-1", "A-2", "A-3", "A-6", "A-7", "A-8", "A-9", "A-10", "A-11", "A-12", "A-13", "M-1.5", "M-1.8", "M-1.9", "M-1.10", "M-1.11", "M-1.12", "E-1", "E-3", "E-4", "P-5", "P-6", "P-7", "Q-2", "Q-6", "H-4", "H-5", "H-6", "I-1", "I-4"}
+var beyond = []string{"D-3", "D-4", "D-5", "C-4", "C-5", "C-6", "A-1", "A-2", "A-3", "A-6", "A-7", "A-8", "A-9", "A-10", "A-11", "A-12", "A-13", "M-1.5", "M-1.8", "M-1.9", "M-1.10", "M-1.11", "M-1.12", "E-1", "E-3", "E-4", "P-5", "P-6", "P-7", "Q-2", "Q-6", "Q-7", "Q-8", "H-4", "H-5", "H-6", "I-1", "I-4"}
 
 var ruleID = regexp.MustCompile(`\b([A-Z])-([0-9]+(?:\.[0-9]+)?)( to ([A-Z])-([0-9]+(?:\.[0-9]+)?))?\b`)
 

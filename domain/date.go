@@ -100,6 +100,15 @@ func (d Date) AddDays(n int) Date {
 	return DateOf(t.AddDate(0, 0, n))
 }
 
+// Monday returns the first day of the week (ISO 8601) of the day.
+func (d Date) Monday() Date {
+	t, err := time.Parse(time.DateOnly, string(d))
+	if err != nil {
+		return ""
+	}
+	return d.AddDays(-(int(t.Weekday()) + 6) % 7)
+}
+
 // DaysUntil returns how many days later e is, less than 0 when it is earlier; 0 when either is
 // absent.
 func (d Date) DaysUntil(e Date) int {

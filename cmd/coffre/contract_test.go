@@ -156,7 +156,7 @@ func restOfTheContract(t *testing.T, r *rig) {
 	if err := r.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range []string{"/citizens/" + a.String() + "/accessLog/groups", "/consents?citizenId=" + a.String(), "/consentRequests?citizenId=" + a.String(), "/consents/" + things["consentId"]} {
+	for _, path := range []string{"/citizens/" + a.String() + "/accessLog/groups", "/consents?citizenId=" + a.String(), "/consentRequests?citizenId=" + a.String(), "/consents/" + things["consentId"], "/petitions?citizenId=" + a.String(), "/petitions/" + things["petitionId"]} {
 		r.get(t, friend, path)
 	}
 	r.get(t, me, "/dataTracker/v2/usagePeriod")
@@ -301,6 +301,7 @@ func (r *rig) dispute(t *testing.T, a domain.CitizenID, rectification string) {
 	r.get(t, officer, "/processingRegister")
 	r.get(t, grantFor(domain.RoleOperator, "", domain.CitizenID{}), "/condition")
 	r.get(t, officer, "/petitions/"+disputed.PetitionID.String())
+	r.post(t, officer, "/petitions/"+disputed.PetitionID.String()+"/extend", `{"text":"We have to ask the archive."}`, nil)
 	r.post(t, officer, "/petitions/"+disputed.PetitionID.String()+"/answer", `{"outcome":"upheld"}`, nil)
 	issuer := grantFor(domain.RoleIssuer, orgA, domain.CitizenID{})
 	r.get(t, issuer, "/petitions?state=answered")

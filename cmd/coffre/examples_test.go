@@ -111,6 +111,7 @@ func TestF20EveryExampleRunsAgainstTheSampleRegistry(t *testing.T) {
 	}
 	run("setPreferences", me, "")
 	run("makePetition", me, "")
+	run("extendPetition", flanders, "")
 	run("answerPetition", flanders, "")
 	run("openInvestigation", flanders, "investigationEnd")  // which the example, written in another year, has passed
 	run("renewInvestigation", flanders, "resourceNotFound") // so that there is none

@@ -103,7 +103,7 @@ var boundsBesides = map[string]string{
 	"queryDocuments": byPeople + "; " + byPage, "getDocument": byOne, "getDocumentVersions": byPage, "accessDocument": byPeople, "accessAttachment": byPeople + "; " + byPieces,
 	"getAttachment": byPieces, "getCitizen": byPeople, "reportDeath": byNames + "; " + byOwnState, "replaceSsin": byNames, "getWallet": byPage, "getAccessLog": byPage, "listAccessGroups": byPage, "findUsage": "at most 1000 of at most 100,000", "getUsagePeriod": byOne, "getUsageHeartbeat": "answered from memory, at most once a second anew",
 	"getPreferences": byOne, "setPreferences": "the acts of a day", "listWebhookSubscriptions": "at most twenty of an organisation", "createWebhookSubscription": "at most twenty of an organisation", "listWebhookDeliveries": byPage, "enableWebhookSubscription": byOwnState, "replayWebhookSubscription": byOwnState, "rotateWebhookSubscription": byOwnState, "removeWebhookSubscription": byNothing,
-	"listSignals": byPage, "listPetitions": byPage, "getPetition": byOne, "answerPetition": byOwnState,
+	"listSignals": byPage, "listPetitions": byPage, "getPetition": byOne, "answerPetition": byOwnState, "extendPetition": byOwnState,
 	"listInvestigations": byPage, "renewInvestigation": byOwnState, "liftInvestigation": byNothing,
 	"liftHold": byOwnState, "listRestrictions": byPage, "getRestriction": byOne, "liftRestriction": byOwnState,
 	"correctDeath": byNames + "; " + byProposals, "proposeCorrection": byProposals, "approveCorrection": byOwnState, "listCorrections": byOne,

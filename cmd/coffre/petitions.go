@@ -22,7 +22,7 @@ func newPetitions(p *program) *cobra.Command {
   coffre petitions list --data data --state overdue
   coffre petitions answer --data data --organization 0316380841 --outcome rejected --text-file answer.txt \
       0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44`,
-		newPetitionsDispute(p), newPetitionsRectify(p), newPetitionsObject(p), newPetitionsMine(p), newPetitionsList(p), newPetitionsShow(p), newPetitionsAnswer(p))
+		newPetitionsDispute(p), newPetitionsRectify(p), newPetitionsObject(p), newPetitionsMine(p), newPetitionsList(p), newPetitionsShow(p), newPetitionsExtend(p), newPetitionsAnswer(p))
 }
 
 // maxPetition is how many bytes the text of a petition or of an answer has at most.
@@ -47,18 +47,36 @@ func (p *program) readText(name string) (string, error) {
 	return strings.TrimSpace(string(b)), nil
 }
 
+// represented is somebody in whose name a citizen petitions, or nobody.
+type represented struct{ citizen string }
+
+func (r *represented) flags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&r.citizen, "for", "", "the `id` in the vault of somebody whom the citizen represents")
+}
+
+// id returns nil where the citizen acts for themselves.
+func (r represented) id() (*domain.CitizenID, error) {
+	if r.citizen == "" {
+		return nil, nil
+	}
+	id, err := parseID("--for", r.citizen)
+	return &domain.CitizenID{UUID: id}, err
+}
+
 // petitioner is a citizen who petitions.
 type petitioner struct {
 	at       where
 	person   who
 	text     string
 	restrict bool
+	other    represented
 	asJSON   bool
 }
 
 func (m *petitioner) flags(cmd *cobra.Command, mayRestrict bool) *cobra.Command {
 	m.at.flags(cmd)
 	m.person.flags(cmd)
+	m.other.flags(cmd)
 	cmd.Flags().StringVar(&m.text, "text-file", "", "`file` that says what is wrong; - is standard input")
 	required(cmd, "text-file")
 	if mayRestrict {
@@ -76,7 +94,14 @@ func (m *petitioner) sendPetition(ctx context.Context, p *program, body contract
 	if m.restrict {
 		body.Restrict = &m.restrict
 	}
+	other, err := m.other.id()
+	if err != nil {
+		return err
+	}
 	return p.asCitizen(ctx, m.at, m.person, func(c *client.Client, id domain.CitizenID) error {
+		if other != nil {
+			id = *other
+		}
 		made, err := client.Read[contract.Petition](c.MakePetition(ctx, id, contract.MakePetitionParams{IdempotencyKey: uuid.New()}, body))
 		if err != nil {
 			return err
@@ -98,8 +123,17 @@ func (p *program) printPetition(asJSON bool, one contract.Petition) error {
 		by = "a privacy officer of the vault"
 	}
 	facts := []string{"petition", one.PetitionID.String(), "kind", string(one.Kind), "about", about, "answers", by, "state", string(one.State), "until", string(one.Deadline)}
+	if !one.MandateID.IsZero() {
+		facts = append(facts, "under mandate", one.MandateID.String())
+	}
 	if one.Text != "" {
 		facts = append(facts, "text", one.Text)
+	}
+	if !one.ExtendedAt.IsZero() {
+		facts = append(facts, "extended", day(one.ExtendedAt))
+	}
+	if one.Extension != "" {
+		facts = append(facts, "because", one.Extension)
 	}
 	if one.Outcome != "" {
 		facts = append(facts, "outcome", string(one.Outcome))
@@ -196,28 +230,36 @@ func petitionPage(ctx context.Context, c *client.Client, states []contract.Petit
 func newPetitionsMine(p *program) *cobra.Command {
 	var at where
 	var person who
+	var other represented
 	var asJSON bool
 	var lang string
 	cmd := &cobra.Command{
 		Use: "mine", Short: "The petitions of a citizen, and how far they are",
-		Long:    `Lists the petitions of a citizen, oldest first. A petition that nobody answered within a month is overdue.`,
-		Example: `  coffre petitions mine --data data --ssin-file ssin.txt`,
-		Args:    takes(),
+		Long: `Lists the petitions of a citizen, oldest first. A petition that nobody answered within a month is overdue.`,
+		Example: `  coffre petitions mine --data data --ssin-file ssin.txt
+  coffre petitions mine --data data --ssin-file ssin.txt --for 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44`,
+		Args: takes(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf("lang", lang, languages...); err != nil {
+				return err
+			}
+			of, err := other.id()
+			if err != nil {
 				return err
 			}
 			return p.asCitizen(cmd.Context(), at, person, func(c *client.Client, _ domain.CitizenID) error {
 				in := speaker(lang)
 				t := p.table(in.headings(petitionColumns()...)...)
 				return printPages(p, asJSON, t, func(after contract.Cursor) ([]contract.Petition, contract.Cursor, error) {
-					return petitionPage(cmd.Context(), c, nil, after)
+					page, err := client.Read[contract.Petitions](c.ListPetitions(cmd.Context(), contract.ListPetitionsParams{PageSize: officersPage, CitizenID: of, After: after}))
+					return page.Body.Items, page.Body.NextCursor, err
 				}, func(one contract.Petition) { t.row(petitionRow(in, one)...) })
 			})
 		},
 	}
 	at.flags(cmd)
 	person.flags(cmd)
+	other.flags(cmd)
 	jsonFlag(cmd, &asJSON)
 	langFlag(cmd, &lang)
 	return cmd
@@ -282,6 +324,44 @@ func newPetitionsShow(p *program) *cobra.Command {
 	at.flags(cmd)
 	me.flags(cmd)
 	jsonFlag(cmd, &asJSON)
+	return cmd
+}
+
+func newPetitionsExtend(p *program) *cobra.Command {
+	var at where
+	var me answerer
+	var text string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use: "extend ID", Short: "Take two further months to answer a petition (GDPR art. 12(3))",
+		Long: `Moves the deadline of a petition to three months after it was made: once, and within the
+first month. The citizen reads why, and is written to where they chose to be.`,
+		Example: `  coffre petitions extend --data data --organization 0316380841 --text-file why.txt 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+  coffre petitions extend --data data --text-file why.txt 0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44`,
+		Args: takes("ID"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			id, err := parseID("ID", args[0])
+			if err != nil {
+				return err
+			}
+			var body contract.PetitionExtend
+			if body.Text, err = p.readText(text); err != nil {
+				return err
+			}
+			return p.asks(cmd.Context(), at, me.grant(), func(c *client.Client) error {
+				one, err := client.Read[contract.Petition](c.ExtendPetition(cmd.Context(), domain.PetitionID{UUID: id}, contract.ExtendPetitionParams{IdempotencyKey: uuid.New()}, body))
+				if err != nil {
+					return err
+				}
+				return p.printPetition(asJSON, one.Body)
+			})
+		},
+	}
+	at.flags(cmd)
+	me.flags(cmd)
+	jsonFlag(cmd, &asJSON)
+	cmd.Flags().StringVar(&text, "text-file", "", "`file` that says why the answer takes longer; - is standard input")
+	required(cmd, "text-file")
 	return cmd
 }
 

@@ -55,6 +55,11 @@ func TestPetitionsFromBothSides(t *testing.T) {
 	s.must(exitFailed, append([]string{"petitions", "show", dispute}, issuer...)...) // it is none of its affair
 	s.must(exitFailed, append([]string{"petitions", "answer", rectification, "--outcome", "upheld"}, issuer...)...)
 	s.must(exitUsage, append([]string{"petitions", "answer", rectification, "--outcome", "perhaps"}, issuer...)...)
+	longer := jsonLines(t, s.must(0, append([]string{"petitions", "extend", rectification, "--text-file", answer, "--json"}, issuer...)...).out)[0]
+	if deadline, _ := longer["deadline"].(string); deadline != string(domain.BelgianDate(time.Now()).AddMonths(3)) || longer["extendedAt"] == nil {
+		t.Errorf("extended is %v", longer)
+	}
+	s.must(exitFailed, append([]string{"petitions", "extend", rectification, "--text-file", answer}, issuer...)...)
 	s.must(0, append([]string{"petitions", "answer", rectification, "--outcome", "rejected", "--text-file", answer}, issuer...)...)
 	s.must(0, "petitions", "answer", dispute, "--data", dir, "--outcome", "upheld")
 	if got := s.must(0, "petitions", "list", "--data", dir, "--state", "open").out; strings.Contains(got, rectification) || strings.Contains(got, dispute) {

@@ -209,13 +209,16 @@ var sentences = map[string]func(who string, f facts) string{
 		return f.word("consumer") + " was refused" + times + ": " + f.word("reason") + f.with(" (", "type", f.with(" for ", "purpose", "")+")")
 	},
 	"access.disputed": func(who string, f facts) string {
-		return who + " disputed entry " + f.id("entry") + " of the access log" + f.with(", to be answered by ", "organisation", "") + f.with(" until ", "deadline", "") + ": petition " + f.id("petition")
+		return who + " disputed entry " + f.id("entry") + " of the access log" + f.with(", to be answered by ", "organisation", "") + f.with(" until ", "deadline", "") + f.with(", under mandate ", "mandate", "") + ": petition " + f.id("petition")
 	},
 	"access.dispute-answered": func(who string, f facts) string {
 		return who + " answered petition " + f.id("petition") + ": " + f.word("outcome")
 	},
 	"petition.requested": func(who string, f facts) string {
-		return who + " petitioned " + f.word("organisation") + f.with(": ", "kind", "") + f.with(" of document ", "document", "") + f.with(", purpose ", "purpose", "") + f.with(", until ", "deadline", "") + ": petition " + f.id("petition")
+		return who + " petitioned " + f.word("organisation") + f.with(": ", "kind", "") + f.with(" of document ", "document", "") + f.with(", purpose ", "purpose", "") + f.with(", until ", "deadline", "") + f.with(", under mandate ", "mandate", "") + ": petition " + f.id("petition")
+	},
+	"petition.extended": func(who string, f facts) string {
+		return who + " took until " + f.word("deadline") + " to answer petition " + f.id("petition")
 	},
 	"petition.answered": func(who string, f facts) string {
 		return who + " answered petition " + f.id("petition") + ": " + f.word("outcome") + f.with(", with version ", "rectified", "")

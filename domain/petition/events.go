@@ -17,6 +17,7 @@ type Disputed struct {
 	Access   domain.AccessID   `json:"access,omitzero"` // absent for an attempt that was refused
 	// Organisation is to answer; absent: a privacy officer of the vault.
 	Organisation domain.Organisation `json:"organisation,omitempty"`
+	Mandate      domain.MandateID    `json:"mandate,omitzero"` // of the representative who disputes
 	Deadline     domain.Date         `json:"deadline"`
 	At           time.Time           `json:"at"`
 
@@ -44,6 +45,7 @@ type Requested struct {
 	Version      int                 `json:"version,omitempty"` // of the document, which the citizen saw
 	Purpose      domain.Purpose      `json:"purpose,omitempty"`
 	Restricts    bool                `json:"restricts,omitempty"` // until it is answered
+	Mandate      domain.MandateID    `json:"mandate,omitzero"`    // of the representative who asks
 	Deadline     domain.Date         `json:"deadline"`
 	At           time.Time           `json:"at"`
 
@@ -62,6 +64,17 @@ type Answered struct {
 	Personal *TextPersonal `json:"-"`
 }
 
+// Extended records that whoever answers a petition takes two further months, and why.
+type Extended struct {
+	Petition     domain.PetitionID   `json:"petition"`
+	Citizen      domain.CitizenID    `json:"citizen"`
+	Organisation domain.Organisation `json:"organisation,omitempty"` // that takes them; absent: the vault
+	Deadline     domain.Date         `json:"deadline"`               // of now
+	At           time.Time           `json:"at"`
+
+	Personal *TextPersonal `json:"-"`
+}
+
 // TextPersonal is sealed under the key of the citizen who petitions.
 type TextPersonal struct {
 	Text string `json:"text"`
@@ -71,3 +84,4 @@ func (Disputed) PetitionEvent()        {}
 func (DisputeAnswered) PetitionEvent() {}
 func (Requested) PetitionEvent()       {}
 func (Answered) PetitionEvent()        {}
+func (Extended) PetitionEvent()        {}

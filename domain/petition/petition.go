@@ -2,7 +2,8 @@
 // when it has to be answered, and who answers it.
 //
 //	(none) --Dispute--> open --Answer--> answered (upheld | rejected)
-//	      \--Request--/
+//	      \--Request--/    |
+//	                       \--Extend--> open, until two months later
 //
 // A petition is a dispute of one entry of the citizen's access log, a request to the issuer of
 // a document to rectify it (GDPR art. 16), or an objection to what an organisation does with
@@ -11,7 +12,7 @@
 //
 // Its rules:
 //
-//   - Q-1 a petition is the citizen's own, about something of theirs that is on record, and has
+//   - Q-1 a petition is the citizen's own, or in their name by Q-8, about something of theirs that is on record, and has
 //     a text, which is sealed
 //   - Q-2 it is answered by the organisation that it is addressed to; where no organisation
 //     read, or one was refused, by a privacy officer of the vault
@@ -20,6 +21,10 @@
 //   - Q-5 a rectification is upheld with the version that followed it; what is rejected says why
 //   - Q-6 a petition for rectification or an objection may restrict processing until it is
 //     answered; an objection that is upheld lets the restriction stand
+//   - Q-7 whoever answers may take two further months, once, and tells the citizen why within the
+//     first one (GDPR art. 12(3))
+//   - Q-8 a representative petitions in the citizen's name under a mandate in force that lets them
+//     decide and covers what it is about, and restricts nothing
 //
 // Invariant: no fact here holds the words of anybody in clear.
 package petition
@@ -63,8 +68,10 @@ type State struct {
 	Version      int               // likewise, when it was asked
 	Purpose      domain.Purpose    // of an objection
 	Restricts    bool              // processing is restricted until the answer
+	Mandate      domain.MandateID  // of the representative who petitioned; zero: the citizen did
 	At           time.Time
 	Deadline     domain.Date
+	ExtendedAt   time.Time // zero: the deadline is the first one
 
 	Outcome    Outcome // "" while it is open
 	Rectified  int     // the version that followed
@@ -83,14 +90,16 @@ func Deadline(at time.Time) domain.Date { return domain.BelgianDate(at).AddMonth
 
 // Refusals of a petition.
 var (
-	ErrNotYours    = domain.NewError(domain.Forbidden, "notYourPetition", "a citizen disputes and asks in their own name")
+	ErrNotYours    = domain.NewError(domain.Forbidden, "notYourPetition", "a citizen disputes and asks in their own name, or in that of whom they represent under a mandate that lets them decide about it")
 	ErrText        = domain.NewError(domain.Invalid, "petitionText", "a petition says what is wrong, and a rejection why, in 1 to 4000 characters of printable text")
 	ErrKind        = domain.NewError(domain.Invalid, "petitionKind", "a request to rectify names a document; an objection an organisation and a purpose")
 	ErrDisputed    = domain.NewError(domain.Conflict, "alreadyDisputed", "this access is disputed already; the petition and its answer are in the list of yours")
 	ErrUnknown     = domain.NewError(domain.NotFound, "petitionNotFound", "no such petition")
 	ErrNotAnswerer = domain.NewError(domain.Forbidden, "notYourAnswer", "a petition is answered by the organisation that it is addressed to, or else by a privacy officer of the vault")
-	ErrAnswered    = domain.NewError(domain.Conflict, "petitionAnswered", "the petition was answered already, and otherwise")
+	ErrAnswered    = domain.NewError(domain.Conflict, "petitionAnswered", "the petition was answered already")
 	ErrOutcome     = domain.NewError(domain.Invalid, "petitionOutcome", "a petition is upheld or rejected")
+	ErrExtended    = domain.NewError(domain.Conflict, "petitionExtended", "whoever answers takes two further months once, and they were taken already")
+	ErrTooLate     = domain.NewError(domain.Conflict, "petitionOverdue", "the citizen is told within the first month that the answer takes longer, and why; that month is over")
 	ErrVersion     = domain.NewError(domain.Conflict, "notRectified", "a rectification is upheld once the document was updated or revoked since it was asked for")
 )
 
@@ -98,9 +107,12 @@ var (
 func Evolve(s State, e Event) State {
 	switch e := e.(type) {
 	case Disputed:
-		return State{Petition: e.Petition, Citizen: e.Citizen, Kind: Disputes, Organisation: e.Organisation, Entry: e.Entry, Access: e.Access, At: e.At, Deadline: e.Deadline}
+		return State{Petition: e.Petition, Citizen: e.Citizen, Kind: Disputes, Organisation: e.Organisation, Entry: e.Entry, Access: e.Access, Mandate: e.Mandate, At: e.At, Deadline: e.Deadline}
 	case Requested:
-		return State{Petition: e.Petition, Citizen: e.Citizen, Kind: e.Kind, Organisation: e.Organisation, Document: e.Document, Version: e.Version, Purpose: e.Purpose, Restricts: e.Restricts, At: e.At, Deadline: e.Deadline}
+		return State{Petition: e.Petition, Citizen: e.Citizen, Kind: e.Kind, Organisation: e.Organisation, Document: e.Document, Version: e.Version, Purpose: e.Purpose, Restricts: e.Restricts, Mandate: e.Mandate, At: e.At, Deadline: e.Deadline}
+	case Extended:
+		s.Deadline, s.ExtendedAt = e.Deadline, e.At
+		return s
 	case DisputeAnswered:
 		s.Outcome, s.AnsweredAt = e.Outcome, e.At
 		return s

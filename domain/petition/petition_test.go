@@ -10,6 +10,7 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/domaintest"
+	"coffre/domain/mandate"
 	. "coffre/domain/petition"
 )
 
@@ -39,10 +40,21 @@ var (
 	reject   = Answer{Outcome: Rejected, Text: why.Text, By: reader, At: later}
 	rejected = DisputeAnswered{Petition: one, Citizen: ana, Outcome: Rejected, At: later, Personal: why}
 	uphold   = Answer{Outcome: Upheld, Version: 3, By: source, At: later}
+	parent   = domain.Actor{Role: domain.RoleRepresentative, Citizen: domain.CitizenID{UUID: uuid.UUID{6}}}
+	parental = mandate.InForce{ID: domain.MandateID{UUID: uuid.UUID{7}}, Citizen: ana, Representative: parent.Citizen, Kind: mandate.ParentOfMinor,
+		Scope: mandate.Scope{Types: []domain.DocumentType{"isiPlusCard"}, Actions: []mandate.Action{mandate.Read, mandate.Consent}}}
+	takeTime = Extend{Text: why.Text, By: reader, At: later}
+	extended = Extended{Petition: one, Citizen: ana, Organisation: reader.Organisation, Deadline: "2026-04-30", At: later, Personal: why}
 	upheld   = Answered{Petition: one, Citizen: ana, Outcome: Upheld, Rectified: 3, At: later}
 )
 
 func with[T any](v T, f func(*T)) T { f(&v); return v }
+
+// asParent is a dispute by a parent, of an access to a document of a type that the mandate covers.
+func asParent(c Dispute) Dispute {
+	c.Mandate, c.Type, c.By = parental, "isiPlusCard", parent
+	return c
+}
 
 func TestRules(t *testing.T) {
 	long := strings.Repeat("é", MaxText)
@@ -55,7 +67,16 @@ func TestRules(t *testing.T) {
 		{Name: "Q-1 a text that shows as another", When: with(dispute, func(c *Dispute) { c.Text = "a\u202eb" }), Err: ErrText},
 		{Name: "Q-1 a text that is no UTF-8", When: with(dispute, func(c *Dispute) { c.Text = "a\xff" }), Err: ErrText},
 		{Name: "Q-1 another citizen does not dispute", When: with(dispute, func(c *Dispute) { c.By.Citizen = domain.CitizenID{UUID: uuid.UUID{9}} }), Err: ErrNotYours},
-		{Name: "Q-1 a representative does not dispute", When: with(dispute, func(c *Dispute) { c.By.Role = domain.RoleRepresentative }), Err: ErrNotYours},
+		{Name: "Q-8 a representative without a mandate does not dispute", When: with(dispute, func(c *Dispute) { c.By.Role = domain.RoleRepresentative }), Err: ErrNotYours},
+		{Name: "Q-8 a representative who decides disputes", When: asParent(dispute), Then: []Event{with(disputed, func(e *Disputed) { e.Mandate = parental.ID })}},
+		{Name: "Q-8 a representative who may only read does not", When: with(asParent(dispute), func(c *Dispute) { c.Mandate.Scope.Actions = []mandate.Action{mandate.Read} }), Err: ErrNotYours},
+		{Name: "Q-8 nor about another type of document", When: with(asParent(dispute), func(c *Dispute) { c.Type = "diploma" }), Err: ErrNotYours},
+		{Name: "Q-8 nor about everything under a mandate for a type", When: with(asParent(dispute), func(c *Dispute) { c.Type = "" }), Err: ErrNotYours},
+		{Name: "Q-8 nor for somebody else", When: with(asParent(dispute), func(c *Dispute) { c.Mandate.Citizen = domain.CitizenID{UUID: uuid.UUID{9}} }), Err: ErrNotYours},
+		{Name: "Q-8 nor under the mandate of another", When: with(asParent(dispute), func(c *Dispute) { c.Mandate.Representative = domain.CitizenID{UUID: uuid.UUID{9}} }), Err: ErrNotYours},
+		{Name: "Q-8 a representative asks for rectification", When: with(rectify, func(c *Request) { c.Mandate, c.Type, c.By = parental, "isiPlusCard", parent }), Then: []Event{with(contested, func(e *Requested) { e.Mandate = parental.ID })}},
+		{Name: "Q-8 a representative with a mandate for a type does not object", When: with(object, func(c *Request) { c.Mandate, c.By = parental, parent }), Err: ErrNotYours},
+		{Name: "Q-8 one with a mandate for everything does", When: with(object, func(c *Request) { c.Mandate, c.By = parental, parent; c.Mandate.Scope.Types = nil }), Then: []Event{with(objected, func(e *Requested) { e.Mandate = parental.ID })}},
 		{Name: "Q-1 an officer does not dispute", When: with(dispute, func(c *Dispute) { c.By = officer }), Err: ErrNotYours},
 		{Name: "Q-4 an entry is disputed once", Given: []Event{disputed}, When: dispute, Err: ErrDisputed},
 		{Name: "Q-4 an entry is disputed once, also when it was answered", Given: []Event{disputed, rejected}, When: dispute, Err: ErrDisputed},
@@ -94,6 +115,22 @@ func TestRules(t *testing.T) {
 			Then: []Event{Answered{Petition: one, Citizen: ana, Outcome: Rejected, At: later, Personal: why}}},
 		{Name: "Q-5 an objection is upheld", Given: []Event{objected}, When: with(uphold, func(c *Answer) { c.By = reader }),
 			Then: []Event{with(upheld, func(e *Answered) { e.Rectified = 0 })}},
+
+		{Name: "Q-7 whoever answers takes two further months", Given: []Event{disputed}, When: takeTime, Then: []Event{extended}},
+		{Name: "Q-7 on the last day, by an issuer", Given: []Event{contested}, When: Extend{Text: why.Text, By: source, At: time.Date(2026, 2, 28, 22, 59, 59, 0, time.UTC)},
+			Then: []Event{with(extended, func(e *Extended) {
+				e.Organisation, e.At = source.Organisation, time.Date(2026, 2, 28, 22, 59, 59, 0, time.UTC)
+			})}},
+		{Name: "Q-7 not on the day after", Given: []Event{disputed}, When: with(takeTime, func(c *Extend) { c.At = time.Date(2026, 2, 28, 23, 0, 0, 0, time.UTC) }), Err: ErrTooLate},
+		{Name: "Q-7 the vault takes them where it answers", Given: []Event{nobodys}, When: with(takeTime, func(c *Extend) { c.By = officer }), Then: []Event{with(extended, func(e *Extended) { e.Organisation = "" })}},
+		{Name: "Q-7 the vault does not take them for an organisation", Given: []Event{disputed}, When: with(takeTime, func(c *Extend) { c.By = officer }), Err: ErrNotAnswerer},
+		{Name: "Q-7 another organisation does not", Given: []Event{disputed}, When: with(takeTime, func(c *Extend) { c.By = source }), Err: ErrNotAnswerer},
+		{Name: "Q-7 the citizen does not", Given: []Event{disputed}, When: with(takeTime, func(c *Extend) { c.By = me }), Err: ErrNotAnswerer},
+		{Name: "Q-7 it says why", Given: []Event{disputed}, When: with(takeTime, func(c *Extend) { c.Text = " " }), Err: ErrText},
+		{Name: "Q-7 once", Given: []Event{disputed, extended}, When: takeTime, Err: ErrExtended},
+		{Name: "Q-7 not what was answered", Given: []Event{disputed, rejected}, When: takeTime, Err: ErrAnswered},
+		{Name: "Q-7 nothing was asked", When: takeTime, Err: ErrUnknown},
+		{Name: "Q-7 what takes longer is answered", Given: []Event{disputed, extended}, When: reject, Then: []Event{rejected}},
 	})
 }
 
@@ -116,6 +153,9 @@ func TestDeadlines(t *testing.T) {
 	open := Evolve(State{}, disputed)
 	if open.Overdue("2026-02-28") || !open.Overdue("2026-03-01") || !open.Open() {
 		t.Errorf("%+v", open)
+	}
+	if longer := Evolve(open, extended); longer.Overdue("2026-04-30") || !longer.Overdue("2026-05-01") || !longer.Open() {
+		t.Errorf("%+v", longer)
 	}
 	if answered := Evolve(open, rejected); answered.Open() || answered.Overdue("2027-01-01") {
 		t.Errorf("%+v", answered)
@@ -151,6 +191,6 @@ func TestAnswerLiftsRestriction(t *testing.T) {
 
 func TestStatesAreNotChanged(t *testing.T) {
 	domaintest.Immutable(t, Evolve, func(t *rapid.T) Event {
-		return rapid.SampledFrom([]Event{disputed, contested, objected, rejected, upheld}).Draw(t, "event")
+		return rapid.SampledFrom([]Event{disputed, contested, objected, extended, rejected, upheld}).Draw(t, "event")
 	})
 }

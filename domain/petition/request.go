@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"coffre/domain"
+	"coffre/domain/mandate"
 )
 
 // Request asks the issuer of a document to rectify it, or objects to what an organisation
@@ -19,15 +20,20 @@ type Request struct {
 	Purpose      domain.Purpose     // of an objection
 	Restrict     bool               // processing, until it is answered
 	Text         string
-	By           domain.Actor
-	At           time.Time
+	// Mandate is of the representative who acts; the zero one for the citizen themselves. Type is
+	// of what the petition is about; "" is everything.
+	Mandate mandate.InForce
+	Type    domain.DocumentType
+	By      domain.Actor
+	At      time.Time
 }
 
 // Decide implements. A repetition records nothing.
 func (c Request) Decide(s State) ([]Event, error) {
 	rectifies, objects := c.Kind == Rectification && c.Document != nil && c.Version > 0 && c.Purpose == "", c.Kind == Objection && c.Document == nil && c.Purpose != ""
+	under, may := agent(c.By, c.Citizen, c.Mandate, c.Type)
 	switch {
-	case !c.By.IsSelf(c.Citizen):
+	case !may:
 		return nil, ErrNotYours
 	case !rectifies && !objects, c.Organisation == "":
 		return nil, ErrKind
@@ -37,6 +43,7 @@ func (c Request) Decide(s State) ([]Event, error) {
 		return nil, nil
 	}
 	e := Requested{
+		Mandate:  under,
 		Petition: c.Petition, Citizen: c.Citizen, Kind: c.Kind, Organisation: c.Organisation, Version: c.Version, Purpose: c.Purpose,
 		Restricts: c.Restrict, Deadline: Deadline(c.At), At: c.At, Personal: &TextPersonal{strings.TrimSpace(c.Text)},
 	}

@@ -39,8 +39,12 @@ func OfConsent(s consent.State) (t Term, ok bool) {
 // OfPetition returns the term in which a petition is to be answered; ok is false where none runs
 // (rule N-3).
 func OfPetition(s petition.State) (t Term, ok bool) {
+	known := s.At
+	if !s.ExtendedAt.IsZero() {
+		known = s.ExtendedAt
+	}
 	return Term{
 		Kind: Petition, Subject: s.Petition.UUID, Citizen: s.Citizen, Organisation: s.Organisation,
-		Ends: s.Deadline, Over: domain.BelgianMidnight(s.Deadline.AddDays(1)), Known: s.At,
+		Ends: s.Deadline, Over: domain.BelgianMidnight(s.Deadline.AddDays(1)), Known: known,
 	}, s.Open()
 }

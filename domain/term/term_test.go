@@ -84,6 +84,7 @@ func TestRules(t *testing.T) {
 	running := ofDocument(issued)
 	agreed, ended := ofConsent(given), Announced{Kind: Consent, Citizen: ana, Consent: deal, Organisation: org, Purpose: "pension", Ends: "2026-03-28", At: at("2026-03-28T23:00:00Z")}
 	open, late := ofPetition(asked), Announced{Kind: Petition, Citizen: ana, Petition: wrong, Organisation: org, Ends: "2026-10-24", At: at("2026-10-24T22:00:00Z")}
+	longer := ofPetition(asked, petition.Extended{Petition: wrong, Citizen: ana, Organisation: org, Deadline: "2026-12-24", At: at("2026-10-20T12:00:00Z")})
 	leap := ofDocument(with(issued, func(e *document.Issued) { e.ValidUntil = "2028-02-29" }))
 	domaintest.Run(t, Evolve, []domaintest.Scenario[State, Event]{
 		{Name: "N-1 90 days before a document ends, from midnight in Belgium", When: announce(running, "2026-10-01T22:00:00Z"), Then: []Event{told(90, "2026-10-01T22:00:00Z")}},
@@ -94,6 +95,8 @@ func TestRules(t *testing.T) {
 		{Name: "N-1 not before", When: announce(agreed, "2026-03-28T22:59:59Z")},
 		{Name: "N-1 a petition on the day after its deadline, the last of summer time", When: announce(open, "2026-10-24T22:00:00Z"), Then: []Event{late}},
 		{Name: "N-1 not on the day itself", When: announce(open, "2026-10-24T21:59:59Z")},
+		{Name: "N-1 a petition that takes longer is not announced when its first month is over", When: announce(longer, "2026-10-24T22:00:00Z")},
+		{Name: "N-1 but on the day after its new deadline", When: announce(longer, "2026-12-24T23:00:00Z"), Then: []Event{with(late, func(e *Announced) { e.Ends, e.At = "2026-12-24", at("2026-12-24T23:00:00Z") })}},
 		{Name: "N-1 30 days before a leap day", When: announce(leap, "2028-01-29T23:00:00Z"), Then: []Event{with(told(30, "2028-01-29T23:00:00Z"), func(e *Announced) { e.Ends = "2028-02-29" })}},
 		{Name: "N-2 the same step again says nothing", Given: []Event{told(90, "2026-10-01T22:00:00Z")}, When: announce(running, "2026-10-05T12:00:00Z")},
 		{Name: "N-2 a clock that was set back says nothing again", Given: []Event{told(30, "2026-11-30T23:00:00Z")}, When: announce(running, "2026-10-05T12:00:00Z")},

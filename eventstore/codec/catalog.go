@@ -67,10 +67,13 @@ var Catalog = New(
 	Upcast("access.refused/1", refusedV1.today),
 	Event[access.Refused]("access.refused/2"),
 
-	Event[petition.Disputed]("access.disputed/1"),
+	Upcast("access.disputed/1", disputedV1.today),
+	Event[petition.Disputed]("access.disputed/2"),
 	Event[petition.DisputeAnswered]("access.dispute-answered/1"),
-	Event[petition.Requested]("petition.requested/1"),
+	Upcast("petition.requested/1", petitionedV1.today),
+	Event[petition.Requested]("petition.requested/2"),
 	Event[petition.Answered]("petition.answered/1"),
+	Event[petition.Extended]("petition.extended/1"),
 
 	Upcast("mandate.granted/1", mandateV1.today),
 	Event[mandate.Granted]("mandate.granted/2"),

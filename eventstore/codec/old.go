@@ -11,6 +11,7 @@ import (
 	"coffre/domain/consent"
 	"coffre/domain/document"
 	"coffre/domain/mandate"
+	"coffre/domain/petition"
 	"coffre/domain/registry"
 )
 
@@ -131,6 +132,16 @@ func (o toldV1) today() any { return access.Told(o) }
 type refusedV1 access.Refused
 
 func (o refusedV1) today() any { return access.Refused(o) }
+
+// disputedV1 is access.disputed before a representative could dispute.
+type disputedV1 petition.Disputed
+
+func (o disputedV1) today() any { return petition.Disputed(o) }
+
+// petitionedV1 is petition.requested before a representative could ask.
+type petitionedV1 petition.Requested
+
+func (o petitionedV1) today() any { return petition.Requested(o) }
 
 // operatedV1 is audit.operated before an act could say why in its request.
 type operatedV1 audit.Operated

@@ -238,10 +238,8 @@ func (t accessTeller) item(ctx context.Context, e *accesslog.Entry) (contract.Ac
 	if e.Access.IsZero() {
 		item.Href = accessLogLinks(e.Citizen, contract.GetAccessLogParams{PageSize: 1, Lang: in.Call.Asked}).At(v.Cursor("getAccessLog", e.Leaf+1))
 	}
-	if a.By.Role != domain.RoleRepresentative {
-		if err := v.addDispute(ctx, in, e, &item); err != nil {
-			return contract.AccessLogItem{}, err
-		}
+	if err := v.addDispute(ctx, in, e, &item); err != nil {
+		return contract.AccessLogItem{}, err
 	}
 	if !a.Self() || e.Sealed == nil {
 		return item, nil

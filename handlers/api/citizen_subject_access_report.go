@@ -498,7 +498,7 @@ func (v *Vault) reportPetitions(ctx context.Context, in acting.Intent, id domain
 				return err
 			}
 			item := v.petitionItem(in, one)
-			item.CitizenID, item.Text, item.Answer = one.Citizen, opened.Text, opened.Answer
+			item.CitizenID, item.Text, item.Extension, item.Answer = one.Citizen, opened.Text, opened.Extension, opened.Answer
 			all, cursor = append(all, item), one.FirstLeaf
 		}
 		if len(page) < edge.MaxPage {

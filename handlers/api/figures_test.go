@@ -3,6 +3,7 @@ package api
 import (
 	"encoding/csv"
 	"io"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -70,8 +71,30 @@ func TestFigures(t *testing.T) {
 	if f, _ := tv.figures(t, officer, contract.GetFiguresParams{Year: 2001}); f.Accesses.Total != 0 || f.Consents.Total != 13 {
 		t.Errorf("of another year: %+v", f)
 	}
+	f, _ = tv.figures(t, officer, contract.GetFiguresParams{By: contract.FigureDivisionWeek})
+	if g := f.Consents.Groups; len(g) != 1 || g[0].Count != 13 || g[0].GrantedWeek != "2026-06-15" || !slices.Contains(g[0].PutTogether, contract.FigureKeyEndedWeek) {
+		t.Errorf("three who withdrew are told of by their week: %+v", g)
+	}
+	if g := f.Accesses.Groups; len(g) != 1 || g[0].Count != 12 || g[0].Week != "2026-06-15" || len(g[0].PutTogether) != 0 {
+		t.Errorf("%+v", g)
+	}
+	if f, _ := tv.figures(t, officer, contract.GetFiguresParams{By: contract.FigureDivisionWeek, Year: 2025}); len(f.Consents.Groups)+len(f.Accesses.Groups) != 0 {
+		t.Errorf("of another year: %+v", f)
+	}
+	for n := 1; n <= 13; n++ {
+		if _, err := tv.read(t, consumer(economy), tv.household(t, n), uuid.New(), allowance); err == nil {
+			t.Fatal("a consumer without a basis reads")
+		}
+		if n == 9 || n == 13 {
+			tv.waitForReadModels(t)
+			f, _ := tv.figures(t, officer, contract.GetFiguresParams{By: contract.FigureDivisionWeek})
+			if g := f.Refusals.Groups; (len(g) == 1) != (n == 13) || n == 13 && (g[0].Count != 13 || g[0].Reason != "noBasis" || g[0].Consumer != economy || g[0].Week != "2026-06-15") {
+				t.Errorf("of %d who were refused: %+v", n, g)
+			}
+		}
+	}
 	_, lines := tv.figures(t, officer, contract.GetFiguresParams{Format: contract.FigureFormatCsv})
-	if len(lines) != 3 || lines[0][0] != "figure" || lines[2][8] != strconv.Itoa(12) {
+	if len(lines) != 4 || lines[0][0] != "figure" || lines[2][8] != strconv.Itoa(12) {
 		t.Errorf("%q", lines)
 	}
 }

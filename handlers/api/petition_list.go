@@ -5,15 +5,18 @@ import (
 
 	"coffre/domain"
 	"coffre/domain/audit"
+	"coffre/domain/mandate"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/erasures"
 )
 
-// ListPetitions implements GET /petitions: a citizen's own, those that an organisation is to
-// answer, or all for a privacy officer. A look is recorded first, but a citizen's own.
+// ListPetitions implements GET /petitions: a citizen's own or, by citizenId, those of somebody whom
+// they represent, within the mandate; those that an organisation is to answer; all, or a citizen's,
+// for a privacy officer. A look is recorded first, but a citizen's own.
 func (v *Vault) ListPetitions(ctx context.Context, r contract.ListPetitionsRequestObject) (contract.ListPetitionsResponseObject, error) {
 	p, path := r.Params, contract.Base+"/petitions"
 	if err := v.WaitForToken(ctx, p.CoffreMinPosition, v.Erasures.Name()); err != nil {
@@ -24,49 +27,81 @@ func (v *Vault) ListPetitions(ctx context.Context, r contract.ListPetitionsReque
 		return nil, err
 	}
 	in := v.NewIntent(ctx)
-	links := edge.LinksTo(path).Texts("state", edge.AsStrings(p.State)).Text("lang", string(p.Lang)).Number("pageSize", p.PageSize)
+	links := edge.AddID(edge.LinksTo(path), "citizenId", p.CitizenID).Texts("state", edge.AsStrings(p.State)).Text("lang", string(p.Lang)).Number("pageSize", p.PageSize)
 	size := edge.PageSize(p.PageSize)
 	page := contract.Petitions{Self: links.At(p.After), Items: []contract.Petition{}, PageSize: size}
-	filter, mayHave, err := v.petitionsOf(ctx, in)
+	filter, a, err := v.petitionsOf(ctx, in, p.CitizenID)
+	if err != nil {
+		return nil, err
+	}
+	authorized, err := v.AuthorizeRepresentative(ctx, in, a, a.MandateFor(nil))
 	if err != nil {
 		return nil, err
 	}
 	for _, s := range p.State {
 		filter.In = append(filter.In, erasures.PetitionState(s))
 	}
-	var all []erasures.Petition
-	if mayHave {
-		if all, err = v.Erasures.Petitions(ctx, filter, domain.BelgianDate(in.At), from, size+1); err != nil {
-			return nil, err
-		}
-	}
-	for _, one := range all {
-		if len(page.Items) == size {
-			page.Next, page.NextCursor = links.Next(v.Cursor(path, from))
-			break
-		}
-		item, err := v.petitionFor(ctx, in, one)
+	nobody := in.Actor.Role == domain.RoleCitizen && len(filter.Citizens) == 0 // whom the vault does not know
+	for more := !nobody; more; {
+		all, err := v.Erasures.Petitions(ctx, filter, domain.BelgianDate(in.At), from, size+1)
 		if err != nil {
 			return nil, err
 		}
-		page.Items, from = append(page.Items, item), one.FirstLeaf
+		more = len(all) > size
+		for _, one := range all {
+			covered, err := v.coversPetition(ctx, in, a, one.State)
+			if err != nil {
+				return nil, err
+			}
+			if covered && len(page.Items) == size {
+				page.Next, page.NextCursor = links.Next(v.Cursor(path, from))
+				more = false
+				break
+			}
+			from = one.FirstLeaf
+			if !covered {
+				continue
+			}
+			item, err := v.petitionFor(ctx, in, one)
+			if err != nil {
+				return nil, err
+			}
+			item.MandateID = visibleMandate(a, item.MandateID)
+			page.Items = append(page.Items, item)
+		}
 	}
+	v.RecordDelivered(in, authorized)
 	return contract.ListPetitions200JSONResponse(page), nil
 }
 
-// petitionsOf returns which petitions the caller sees, and records the look of everybody but a
-// citizen; false for a person whom the vault does not know, who has none.
-func (v *Vault) petitionsOf(ctx context.Context, in acting.Intent) (f erasures.PetitionFilter, mayHave bool, err error) {
+// petitionsOf returns which petitions the caller sees, of a citizen whom they may have named, and in
+// which capacity a citizen does. It records the look of everybody but a citizen. A person whom the
+// vault does not know has none.
+func (v *Vault) petitionsOf(ctx context.Context, in acting.Intent, of *domain.CitizenID) (f erasures.PetitionFilter, a disclosure.Representation, err error) {
+	a.By = domain.Actor{Role: domain.RoleCitizen} // who acts for nobody
+	look := audit.Operate{Act: audit.ListPetitions}
 	switch in.Actor.Role {
 	case domain.RoleCitizen:
-		if in.Actor.Citizen.IsZero() {
-			return f, false, nil
+		if of == nil && in.Actor.Citizen.IsZero() {
+			return f, a, nil
 		}
-		f.Citizens, err = v.Wallets.Lives(ctx, in.Actor.Citizen, projections.Latest)
-		return f, true, err
+		if a, err = v.ActFor(ctx, in, of, mandate.Read); err != nil {
+			return f, a, err
+		}
+		f.Citizens, err = v.Wallets.Lives(ctx, a.Citizen, projections.Latest)
+		return f, a, err
 	case domain.RoleConsumer, domain.RoleIssuer:
-		f.Organisation = &in.Actor.Organisation
-		return f, true, v.recordLook(ctx, in, audit.Operate{Act: audit.ListPetitions, Consumer: in.Actor.Organisation})
+		if of != nil {
+			return f, a, edge.ErrNoResource // an organisation knows nobody by that id
+		}
+		look.Consumer, f.Organisation = in.Actor.Organisation, &in.Actor.Organisation
+	default:
+		if of != nil {
+			look.Citizen = *of
+			if f.Citizens, err = v.Wallets.Lives(ctx, *of, projections.Latest); err != nil {
+				return f, a, err
+			}
+		}
 	}
-	return f, true, v.recordLook(ctx, in, audit.Operate{Act: audit.ListPetitions})
+	return f, a, v.recordLook(ctx, in, look)
 }

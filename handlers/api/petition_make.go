@@ -3,16 +3,19 @@ package api
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/google/uuid"
 
 	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/domain/document"
+	"coffre/domain/mandate"
 	"coffre/domain/petition"
 	"coffre/eventstore"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
+	"coffre/handlers/disclosure"
 	"coffre/handlers/edge"
 	"coffre/projections"
 	"coffre/projections/accesslog"
@@ -30,11 +33,14 @@ type petitionCommand interface {
 	Decide(petition.State) ([]petition.Event, error)
 }
 
-// MakePetition implements POST /citizens/{id}/petitions (rules ). The restriction
+// MakePetition implements POST /citizens/{id}/petitions (rules ). The restriction
 // that comes with it is recorded first: a petition that then fails leaves more protected, which
 // the citizen can lift.
 func (v *Vault) MakePetition(ctx context.Context, r contract.MakePetitionRequestObject) (contract.MakePetitionResponseObject, error) {
-	if err := v.ActAlone(ctx, edge.CallFrom(ctx), r.CitizenID); err != nil {
+	if r.CitizenID.IsZero() {
+		return nil, edge.ErrNoResource
+	}
+	if _, err := v.ActFor(ctx, v.NewIntent(ctx), &r.CitizenID, mandate.Consent); err != nil { // a repetition is judged too
 		return nil, err
 	}
 	type made struct {
@@ -50,8 +56,12 @@ func (v *Vault) MakePetition(ctx context.Context, r contract.MakePetitionRequest
 		if err != nil {
 			return made{}, err
 		}
+		a, err := v.ActFor(ctx, in, &person.ID, mandate.Consent)
+		if err != nil {
+			return made{}, err
+		}
 		in.Actor = v.AsLife(in.Actor, person.ID)
-		id, cmd, err := v.petitionOf(ctx, in, person, key, *r.Body)
+		id, cmd, err := v.petitionOf(ctx, in, a, person, key, *r.Body)
 		if err != nil {
 			return made{}, err
 		}
@@ -67,11 +77,11 @@ func (v *Vault) MakePetition(ctx context.Context, r contract.MakePetitionRequest
 		}
 		defer func() { v.FreeIfRefused(&acting.OpenPetitions, id.UUID, err) }()
 		if asked, ok := cmd.(petition.Request); ok && asked.Restrict {
-			if err := v.restrictUntilAnswered(ctx, in, person.ID, asked); err != nil {
+			if err := v.restrictUntilAnswered(ctx, in, a, person.ID, asked); err != nil {
 				return made{}, err
 			}
 		}
-		result, err := acting.Petitions.Transact(ctx, v.Log, in.Write(petitionMade, acting.PetitionStream(id), person.ID), cmd)
+		result, err := acting.Petitions.Transact(ctx, v.Log, a.AddTo(in.Write(petitionMade, acting.PetitionStream(id), person.ID)), cmd)
 		if err != nil {
 			return made{}, err
 		}
@@ -85,12 +95,12 @@ func (v *Vault) MakePetition(ctx context.Context, r contract.MakePetitionRequest
 }
 
 // restrictUntilAnswered restricts processing of what a petition is about.
-func (v *Vault) restrictUntilAnswered(ctx context.Context, in acting.Intent, whose domain.CitizenID, asked petition.Request) error {
-	one := citizen.RestrictProcessing{Restriction: asked.Petition.Restriction(), Reason: citizen.Objection, By: in.Actor, At: in.At}
+func (v *Vault) restrictUntilAnswered(ctx context.Context, in acting.Intent, a disclosure.Representation, whose domain.CitizenID, asked petition.Request) error {
+	one := citizen.RestrictProcessing{Restriction: asked.Petition.Restriction(), Reason: citizen.Objection, By: a.By, At: in.At}
 	if asked.Kind == petition.Rectification {
 		one.Document, one.Reason = asked.Document, citizen.AccuracyContested
 	}
-	_, err := acting.Citizens.TransactReserved(ctx, v.Log, in.Write(petitionRestricts, acting.CitizenStream(whose), whose), one)
+	_, err := acting.Citizens.TransactReserved(ctx, v.Log, a.AddTo(in.Write(petitionRestricts, acting.CitizenStream(whose), whose)), one)
 	return err
 }
 
@@ -101,8 +111,9 @@ var (
 	errRestricts   = domain.NewError(domain.Invalid, "petitionRestricts", "a dispute restricts nothing; a request to rectify and an objection may")
 )
 
-// petitionOf returns the command for what a citizen asks, with the id of the petition.
-func (v *Vault) petitionOf(ctx context.Context, in acting.Intent, person acting.Person, key uuid.UUID, b contract.PetitionMake) (domain.PetitionID, petitionCommand, error) {
+// petitionOf returns the command for what a citizen or their representative asks, with the id of
+// the petition.
+func (v *Vault) petitionOf(ctx context.Context, in acting.Intent, a disclosure.Representation, person acting.Person, key uuid.UUID, b contract.PetitionMake) (domain.PetitionID, petitionCommand, error) {
 	id := domain.PetitionID{UUID: uuid.NewSHA1(key, []byte(acting.RequestOwner(in.Call)))}
 	restrict := b.Restrict != nil && *b.Restrict
 	switch {
@@ -111,27 +122,50 @@ func (v *Vault) petitionOf(ctx context.Context, in acting.Intent, person acting.
 		switch {
 		case err != nil:
 			return id, nil, err
+		case !visibleEntry(a, e.Type):
+			return id, nil, errNoEntry
 		case restrict:
 			return id, nil, errRestricts
 		}
 		id = e.ID().Dispute()
-		return id, petition.Dispute{Petition: id, Citizen: person.ID, Entry: e.ID(), Access: e.Access, Organisation: answersFor(&e), Text: b.Text, By: in.Actor, At: in.At}, nil
+		return id, petition.Dispute{Petition: id, Citizen: person.ID, Entry: e.ID(), Access: e.Access, Organisation: answersFor(&e), Text: b.Text, Mandate: underFor(a, e.Type), Type: e.Type, By: a.By, At: in.At}, nil
 	case b.DocumentID != nil:
 		state, _, err := acting.Documents.Load(ctx, v.Log, acting.DocumentStream(*b.DocumentID))
-		if err == nil && (!state.Exists() || !person.Is(state.Citizen)) {
+		if err == nil && (!state.Exists() || !person.Is(state.Citizen) || !holdsType(in, a, state.Type)) {
 			err = document.ErrNotFound
 		}
 		return id, petition.Request{
-			Petition: id, Citizen: person.ID, Kind: petition.Rectification, Organisation: state.Issuer, Document: b.DocumentID, Version: state.Current(), Restrict: restrict, Text: b.Text, By: in.Actor, At: in.At,
+			Petition: id, Citizen: person.ID, Kind: petition.Rectification, Organisation: state.Issuer, Document: b.DocumentID, Version: state.Current(), Restrict: restrict, Text: b.Text,
+			Mandate: underFor(a, state.Type), Type: state.Type, By: a.By, At: in.At,
 		}, err
 	}
 	if err := acting.CheckWords(in.OrganisationAt("organization", b.Organization), in.PurposeAt("purpose", b.Purpose)); err != nil {
 		return id, nil, err
 	}
+	if !visibleEntry(a, "") {
+		return id, nil, errNothingRead
+	}
 	err := v.checkRead(ctx, in, person.Lives, b.Organization, b.Purpose)
 	return id, petition.Request{
-		Petition: id, Citizen: person.ID, Kind: petition.Objection, Organisation: b.Organization, Purpose: b.Purpose, Restrict: restrict, Text: b.Text, By: in.Actor, At: in.At,
+		Petition: id, Citizen: person.ID, Kind: petition.Objection, Organisation: b.Organization, Purpose: b.Purpose, Restrict: restrict, Text: b.Text,
+		Mandate: underFor(a, ""), By: a.By, At: in.At,
 	}, err
+}
+
+// underFor returns the mandate under which a representative petitions about a type; the zero one for
+// a citizen who acts for themselves.
+func underFor(a disclosure.Representation, t domain.DocumentType) mandate.InForce {
+	return a.MandateFor([]domain.DocumentType{t})
+}
+
+// holdsType reports whether the caller has documents of a type of the person for whom they act in
+// their wallet.
+func holdsType(in acting.Intent, a disclosure.Representation, t domain.DocumentType) bool {
+	if a.Self() {
+		return true
+	}
+	known, ok := in.Words.DocumentType(t)
+	return ok && slices.ContainsFunc(a.Mandates, func(m mandate.InForce) bool { return m.Holds(*known, domain.BelgianDate(in.At)) })
 }
 
 // accessEntry returns an entry of the access log of a person.
@@ -175,13 +209,13 @@ func (v *Vault) petitionItem(in acting.Intent, p erasures.Petition) contract.Pet
 		Href: in.Call.InLanguage(contract.PetitionHref(p.Petition)), PetitionID: p.Petition, Kind: contract.PetitionKind(p.Kind), State: contract.PetitionState(p.StateOn(domain.BelgianDate(in.At))),
 		Organization: p.Organisation, OrganizationName: say.organisation(p.Organisation), EntryID: p.Entry, AccessID: p.Access, DocumentID: p.Document, Version: p.Version,
 		Purpose: p.Purpose, PurposeLabel: say.purpose(p.Purpose), Restricts: p.Restricts, Deadline: p.Deadline, AskedAt: p.At,
-		Outcome: contract.PetitionOutcome(p.Outcome), RectifiedVersion: p.Rectified, AnsweredAt: p.AnsweredAt,
+		Outcome: contract.PetitionOutcome(p.Outcome), RectifiedVersion: p.Rectified, AnsweredAt: p.AnsweredAt, ExtendedAt: p.ExtendedAt,
 	}
 	switch in.Actor.Role {
 	case domain.RoleConsumer: // which does not learn of restrictions (rule P-5)
 		item.Restricts = false
 	case domain.RoleCitizen, domain.RolePrivacyOfficer:
-		item.CitizenID = p.Citizen
+		item.CitizenID, item.MandateID = p.Citizen, p.Mandate
 		if p.Restricts {
 			item.RestrictionID = p.Petition.Restriction()
 		}

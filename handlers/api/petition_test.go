@@ -12,6 +12,7 @@ import (
 	"coffre/domain"
 	"coffre/domain/access"
 	"coffre/domain/audit"
+	"coffre/domain/citizen"
 	"coffre/domain/petition"
 	"coffre/eventstore"
 	"coffre/eventstore/faulty"
@@ -194,6 +195,248 @@ func TestDisputeOfAnAccess(t *testing.T) {
 		if got, err := tv.petitionSeenBy(t, as, id); err != nil || got.Text != "" || got.Answer != "" || !got.CitizenRef.IsZero() || got.State != contract.PetitionStateAnswered {
 			t.Errorf("of an erased citizen %s sees %+v, %v", as.Role, got, err)
 		}
+	}
+}
+
+func (tv *testVault) extend(t testing.TB, as edge.Caller, id domain.PetitionID, key uuid.UUID, why string) (contract.Petition, error) {
+	t.Helper()
+	body := contract.PetitionExtend{Text: why}
+	answer, err := tv.ExtendPetition(tv.as(t, as, "extendPetition", body), contract.ExtendPetitionRequestObject{PetitionID: id, Params: contract.ExtendPetitionParams{IdempotencyKey: key}, Body: &body})
+	if err != nil {
+		return contract.Petition{}, err
+	}
+	return answer.(contract.ExtendPetition200JSONResponse).Body, nil
+}
+
+// Q-7, N-1: whoever answers takes two further months once, within the first; the citizen reads
+// why, and the petition is overdue, and announced, after the new deadline and not before.
+func TestQ7AnAnswerTakesLonger(t *testing.T) {
+	tv := newVault(t)
+	home := tv.household(t, 1)
+	who := tv.person(t, 1)
+	if _, err := tv.read(t, consumer(flanders), home, uuid.New(), allowance); err != nil {
+		t.Fatal(err)
+	}
+	entry := tv.entryOf(t, who, contract.AccessListAccesses)
+	disputed, err := tv.petition(t, who, contract.PetitionMake{EntryID: &entry.EntryID, Text: wrong})
+	if err != nil {
+		t.Fatal(err)
+	}
+	late, err := tv.petition(t, who, contract.PetitionMake{DocumentID: &home, Text: wrong})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := disputed.PetitionID
+	if _, err := tv.extend(t, consumer(railways), id, uuid.New(), right); !errors.Is(err, edge.ErrNoResource) {
+		t.Errorf("A-6 another consumer: %v", err)
+	}
+	if _, err := tv.extend(t, officer, id, uuid.New(), right); !errors.Is(err, petition.ErrNotAnswerer) {
+		t.Errorf("Q-2 an officer for a consumer: %v", err)
+	}
+	if _, err := tv.extend(t, consumer(flanders), id, uuid.New(), " "); !errors.Is(err, petition.ErrText) {
+		t.Errorf("without a reason: %v", err)
+	}
+	key := uuid.New()
+	longer, err := tv.extend(t, consumer(flanders), id, key, right)
+	if err != nil || longer.Deadline != "2026-09-15" || longer.State != contract.PetitionStateOpen || longer.ExtendedAt.IsZero() || !longer.CitizenID.IsZero() || longer.CitizenRef.IsZero() {
+		t.Fatalf("%+v, %v", longer, err)
+	}
+	if again, err := tv.extend(t, consumer(flanders), id, key, right); err != nil || again != longer {
+		t.Errorf("the same request again: %+v, %v", again, err)
+	}
+	if _, err := tv.extend(t, consumer(flanders), id, uuid.New(), right); !errors.Is(err, petition.ErrExtended) {
+		t.Errorf("twice: %v", err)
+	}
+	for _, as := range []edge.Caller{citizenCaller(who), consumer(flanders), officer} {
+		if got, err := tv.petitionSeenBy(t, as, id); err != nil || got.Extension != right || got.Deadline != "2026-09-15" || got.Answer != "" {
+			t.Errorf("%s sees %+v, %v", as.Role, got, err)
+		}
+	}
+	report, err := tv.reportOn(t, citizenCaller(who), who, uuid.New())
+	if err != nil || len(report.Petitions) != 2 || report.Petitions[0].Extension != right {
+		t.Errorf("the report has %+v, %v", report.Petitions, err)
+	}
+	tv.Clock.Advance(32 * 24 * time.Hour)
+	if _, err := tv.extend(t, issuer(homeAffairs), late.PetitionID, uuid.New(), right); !errors.Is(err, petition.ErrTooLate) {
+		t.Errorf("after the first month: %v", err)
+	}
+	if got := tv.petitions(t, officer, contract.PetitionStateOverdue); !slices.Equal(got, []domain.PetitionID{late.PetitionID}) {
+		t.Errorf("overdue are %v", got)
+	}
+	tv.tick(t)
+	tv.Clock.Advance(61 * 24 * time.Hour)
+	tv.tick(t)
+	if got, want := tv.announced(t), []string{"petition 2026-07-15 0", "petition 2026-09-15 0"}; !slices.Equal(got, want) {
+		t.Errorf("announced %q, want %q", got, want)
+	}
+	if got := tv.petitions(t, officer, contract.PetitionStateOverdue); len(got) != 2 {
+		t.Errorf("overdue are %v", got)
+	}
+	for _, r := range tv.log(t) {
+		if bytes.Contains(r.Clear, []byte("Canary")) || bytes.Contains(r.Sealed, []byte("Canary")) {
+			t.Errorf("%s has the words in clear", r.Type)
+		}
+	}
+}
+
+// petitionsFor returns the petitions of another that a citizen sees.
+func (tv *testVault) petitionsFor(t testing.TB, as edge.Caller, of domain.CitizenID) (ids []domain.PetitionID, err error) {
+	t.Helper()
+	tv.waitForReadModels(t)
+	p := contract.ListPetitionsParams{CitizenID: &of, PageSize: 1}
+	for {
+		answer, err := tv.ListPetitions(tv.as(t, as, "listPetitions", nil), contract.ListPetitionsRequestObject{Params: p})
+		if err != nil {
+			return nil, err
+		}
+		page := answer.(contract.ListPetitions200JSONResponse)
+		for _, one := range page.Items {
+			ids = append(ids, one.PetitionID)
+		}
+		if page.NextCursor == "" {
+			return ids, nil
+		}
+		p.After = page.NextCursor
+	}
+}
+
+// a parent disputes an access and asks for rectification in the child's name, sees what
+// became of it with the child's own petitions, and nothing once the mandate ended. What the parent
+// sees is on record first; who reads of the petition learns from nothing that a parent made it,
+// but the child and an officer.
+func TestQ8AParentPetitions(t *testing.T) {
+	tv := newVault(t)
+	card := tv.childCard(t, child(1), 2, 3)
+	kid, parent, other := tv.person(t, child(1)), citizenCaller(tv.person(t, 2)), citizenCaller(tv.person(t, 3))
+	tv.household(t, 4)
+	stranger := citizenCaller(tv.person(t, 4))
+	tv.waitForReadModels(t)
+	under := tv.mandateOf(t, parent.Citizen, kid)
+	if _, err := tv.show(t, other, card); err != nil {
+		t.Fatal(err)
+	}
+	entry := tv.entryOf(t, kid, contract.AccessListAccesses) // what the other parent read
+	key := uuid.New()
+	body := contract.PetitionMake{DocumentID: &card, Text: wrong}
+	for name, err := range map[string]error{
+		"a stranger": func() error { _, err := tv.petitionWith(t, stranger, kid, uuid.New(), body); return err }(),
+		"of nobody":  func() error { _, err := tv.petitionWith(t, parent, domain.CitizenID{}, uuid.New(), body); return err }(),
+	} {
+		if !errors.Is(err, edge.ErrNoResource) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := tv.petitionWith(t, parent, kid, uuid.New(), contract.PetitionMake{DocumentID: &card, Text: wrong, Restrict: new(true)}); !errors.Is(err, citizen.ErrMayNotRestrict) {
+		t.Errorf("P-5 a parent restricts: %v", err)
+	}
+	asked, err := tv.petitionWith(t, parent, kid, key, body)
+	if err != nil || asked.MandateID != under || asked.CitizenID != kid || asked.Organization != socialSecurity {
+		t.Fatalf("%+v, %v", asked, err)
+	}
+	disputed, err := tv.petitionWith(t, parent, kid, uuid.New(), contract.PetitionMake{EntryID: &entry.EntryID, Text: wrong})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for e, err := range tv.Log.ReadAll(t.Context(), eventstore.Position{}, 1<<30) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch e.Data.(type) {
+		case petition.Requested, petition.Disputed:
+			if meta, err := e.Metadata(); err != nil || meta.Actor.Role != domain.RoleRepresentative || meta.Represents != kid || len(meta.BasedOn) == 0 {
+				t.Errorf("on record is %+v, %v", meta, err)
+			}
+		}
+	}
+	own, err := tv.petition(t, kid, contract.PetitionMake{DocumentID: &card, Text: wrong})
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := []domain.PetitionID{asked.PetitionID, disputed.PetitionID, own.PetitionID}
+	for _, as := range []edge.Caller{parent, other} {
+		if got, err := tv.petitionsFor(t, as, kid); err != nil || !slices.Equal(got, all) {
+			t.Errorf("a parent sees %v, %v", got, err)
+		}
+		looks := len(recorded[access.Authorized](t, tv))
+		got, err := tv.petitionSeenBy(t, as, asked.PetitionID)
+		if err != nil || got.Text != wrong || got.MandateID.IsZero() != (as.Citizen == other.Citizen) {
+			t.Errorf("a parent sees %+v, %v", got, err)
+		}
+		if after := recorded[access.Authorized](t, tv); len(after) != looks+1 || after[looks].Reader != as.Citizen || after[looks].Citizen != kid {
+			t.Errorf("%d accesses on record, were %d", len(after), looks)
+		}
+	}
+	for _, as := range []edge.Caller{citizenCaller(kid), officer, issuer(socialSecurity)} {
+		if got, err := tv.petitionSeenBy(t, as, asked.PetitionID); err != nil || got.MandateID.IsZero() != (as.Role == domain.RoleIssuer) {
+			t.Errorf("%s sees %+v, %v", as.Role, got, err)
+		}
+	}
+	if got := tv.petitions(t, parent); len(got) > 0 {
+		t.Errorf("the child's are the parent's: %v", got)
+	}
+	tv.endMandate(t, under, domain.Actor{Role: domain.RoleIssuer, Organisation: socialSecurity}, "decision")
+	for name, err := range map[string]error{
+		"lists":         func() error { _, err := tv.petitionsFor(t, parent, kid); return err }(),
+		"sees":          func() error { _, err := tv.petitionSeenBy(t, parent, asked.PetitionID); return err }(),
+		"asks":          func() error { _, err := tv.petitionWith(t, parent, kid, uuid.New(), body); return err }(),
+		"asks again":    func() error { _, err := tv.petitionWith(t, parent, kid, key, body); return err }(),
+		"of a stranger": func() error { _, err := tv.petitionSeenBy(t, stranger, asked.PetitionID); return err }(),
+	} {
+		if !errors.Is(err, edge.ErrNoResource) {
+			t.Errorf("whose mandate ended %s: %v", name, err)
+		}
+	}
+}
+
+// who represents for one type petitions and sees petitions about that type; who may only read
+// petitions about nothing.
+func TestQ8AMandateForAType(t *testing.T) {
+	tv := newVault(t)
+	home := tv.household(t, 1)
+	who := tv.person(t, 1)
+	tv.household(t, 2)
+	tv.household(t, 3)
+	if _, err := tv.read(t, consumer(flanders), home, uuid.New(), allowance); err != nil {
+		t.Fatal(err)
+	}
+	give := func(n int, types []domain.DocumentType, actions ...contract.MandateAction) edge.Caller {
+		t.Helper()
+		granted, err := tv.grantMandate(t, citizenCaller(who), contract.MandateGrant{Kind: contract.MandateKindRepresentation, Actions: actions, DocumentTypes: types, Until: "2027-01-01", RepresentativeSSIN: ssin(n)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := tv.AcceptMandate(tv.as(t, citizenCaller(tv.person(t, n)), "acceptMandate", nil), contract.AcceptMandateRequestObject{MandateID: granted.MandateID, Params: contract.AcceptMandateParams{IdempotencyKey: uuid.New()}}); err != nil {
+			t.Fatal(err)
+		}
+		return citizenCaller(tv.person(t, n))
+	}
+	reads := give(2, nil, contract.MandateActionRead)
+	decides := give(3, []domain.DocumentType{"householdComposition"}, contract.MandateActionRead, contract.MandateActionConsent)
+	entry := tv.entryOf(t, who, contract.AccessListAccesses)
+	about := map[string]contract.PetitionMake{
+		"a document": {DocumentID: &home, Text: wrong}, "an access": {EntryID: &entry.EntryID, Text: wrong},
+		"a purpose": {Organization: flanders, Purpose: "schoolAllowance", Text: wrong},
+	}
+	for name, body := range about {
+		if _, err := tv.petitionWith(t, reads, who, uuid.New(), body); !errors.Is(err, edge.ErrNoResource) {
+			t.Errorf("who may only read petitions about %s: %v", name, err)
+		}
+		if _, err := tv.petitionWith(t, decides, who, uuid.New(), body); (err == nil) == (name == "a purpose") {
+			t.Errorf("about %s: %v", name, err)
+		}
+	}
+	objected, err := tv.petition(t, who, about["a purpose"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := tv.petitionsFor(t, reads, who); err != nil || len(got) != 3 {
+		t.Errorf("who reads everything sees %v, %v", got, err)
+	}
+	if got, err := tv.petitionsFor(t, decides, who); err != nil || len(got) != 2 || slices.Contains(got, objected.PetitionID) {
+		t.Errorf("who reads one type sees %v, %v", got, err)
+	}
+	if _, err := tv.petitionSeenBy(t, decides, objected.PetitionID); !errors.Is(err, edge.ErrNoResource) {
+		t.Errorf("an objection under a mandate for a type: %v", err)
 	}
 }
 

@@ -573,6 +573,21 @@ func (e ExportSeparator) Valid() bool {
 	}
 }
 
+// Defines values for FigureDivision.
+const (
+	FigureDivisionWeek FigureDivision = "week"
+)
+
+// Valid indicates whether the value is a known member of the FigureDivision enum.
+func (e FigureDivision) Valid() bool {
+	switch e {
+	case FigureDivisionWeek:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for FigureFormat.
 const (
 	FigureFormatCsv  FigureFormat = "csv"
@@ -593,20 +608,28 @@ func (e FigureFormat) Valid() bool {
 
 // Defines values for FigureKey.
 const (
-	FigureKeyConsumer   FigureKey = "consumer"
-	FigureKeyKind       FigureKey = "kind"
-	FigureKeyLastRead   FigureKey = "lastRead"
-	FigureKeyLegalBasis FigureKey = "legalBasis"
-	FigureKeyProcedure  FigureKey = "procedure"
-	FigureKeyPurpose    FigureKey = "purpose"
-	FigureKeySpared     FigureKey = "spared"
-	FigureKeyState      FigureKey = "state"
+	FigureKeyConsumer    FigureKey = "consumer"
+	FigureKeyEndedWeek   FigureKey = "endedWeek"
+	FigureKeyGrantedWeek FigureKey = "grantedWeek"
+	FigureKeyKind        FigureKey = "kind"
+	FigureKeyLastRead    FigureKey = "lastRead"
+	FigureKeyLegalBasis  FigureKey = "legalBasis"
+	FigureKeyProcedure   FigureKey = "procedure"
+	FigureKeyPurpose     FigureKey = "purpose"
+	FigureKeyReason      FigureKey = "reason"
+	FigureKeySpared      FigureKey = "spared"
+	FigureKeyState       FigureKey = "state"
+	FigureKeyWeek        FigureKey = "week"
 )
 
 // Valid indicates whether the value is a known member of the FigureKey enum.
 func (e FigureKey) Valid() bool {
 	switch e {
 	case FigureKeyConsumer:
+		return true
+	case FigureKeyEndedWeek:
+		return true
+	case FigureKeyGrantedWeek:
 		return true
 	case FigureKeyKind:
 		return true
@@ -618,9 +641,13 @@ func (e FigureKey) Valid() bool {
 		return true
 	case FigureKeyPurpose:
 		return true
+	case FigureKeyReason:
+		return true
 	case FigureKeySpared:
 		return true
 	case FigureKeyState:
+		return true
+	case FigureKeyWeek:
 		return true
 	default:
 		return false
@@ -682,6 +709,7 @@ func (e FigureLastRead) Valid() bool {
 const (
 	FigureNameAccesses FigureName = "accesses"
 	FigureNameConsents FigureName = "consents"
+	FigureNameRefusals FigureName = "refusals"
 )
 
 // Valid indicates whether the value is a known member of the FigureName enum.
@@ -690,6 +718,8 @@ func (e FigureName) Valid() bool {
 	case FigureNameAccesses:
 		return true
 	case FigureNameConsents:
+		return true
+	case FigureNameRefusals:
 		return true
 	default:
 		return false
@@ -3636,6 +3666,9 @@ type ExportSeparator string
 // Example: birthDate
 type FieldName = domain.Field
 
+// FigureDivision defines model for FigureDivision.
+type FigureDivision string
+
 // FigureFormat defines model for FigureFormat.
 type FigureFormat string
 
@@ -3646,9 +3679,19 @@ type FigureGroup struct {
 	// Example: 0206731645
 	Consumer EnterpriseNumber `json:"consumer,omitempty,omitzero"`
 
-	// Count of consents or accesses
-	Count  int64      `json:"count"`
-	Figure FigureName `json:"figure"`
+	// Count of consents, accesses or refusals
+	Count int64 `json:"count"`
+
+	// EndedWeek a day in Belgium
+	//
+	// Example: 2026-03-01
+	EndedWeek Day        `json:"endedWeek,omitempty,omitzero"`
+	Figure    FigureName `json:"figure"`
+
+	// GrantedWeek a day in Belgium
+	//
+	// Example: 2026-03-01
+	GrantedWeek Day `json:"grantedWeek,omitempty,omitzero"`
 
 	// Kind a document was opened, or presence was told
 	Kind FigureKind `json:"kind,omitempty,omitzero"`
@@ -3671,8 +3714,16 @@ type FigureGroup struct {
 	// QuestionsNotAsked of a group in which every access spared the citizen at least one
 	QuestionsNotAsked int64 `json:"questionsNotAsked,omitempty,omitzero"`
 
+	// Reason Example: issuedInError
+	Reason ReasonCode `json:"reason,omitempty,omitzero"`
+
 	// State the state of a consent at a moment
 	State DecidedState `json:"state,omitempty,omitzero"`
+
+	// Week a day in Belgium
+	//
+	// Example: 2026-03-01
+	Week Day `json:"week,omitempty,omitzero"`
 }
 
 // FigureKey a word by which figures are grouped; `spared` says whether every access spared a question
@@ -3707,7 +3758,8 @@ type Figures struct {
 	MinPeople int `json:"minPeople"`
 
 	// ReadAfterWithdrawal whether any consent was used after it was withdrawn, which rule C-4 forbids
-	ReadAfterWithdrawal bool `json:"readAfterWithdrawal"`
+	ReadAfterWithdrawal bool        `json:"readAfterWithdrawal"`
+	Refusals            FigureTable `json:"refusals"`
 
 	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
@@ -4421,11 +4473,18 @@ type Petition struct {
 	// EntryID of an entry of an access log
 	EntryID AccessEntryID `json:"entryId,omitempty,omitzero"`
 
+	// ExtendedAt when whoever answers took two further months
+	ExtendedAt time.Time `json:"extendedAt,omitempty,omitzero"`
+
+	// Extension why the answer takes longer
+	Extension string `json:"extension,omitempty,omitzero"`
+
 	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
 	//
 	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
-	Href Href         `json:"href"`
-	Kind PetitionKind `json:"kind"`
+	Href      Href         `json:"href"`
+	Kind      PetitionKind `json:"kind"`
+	MandateID MandateID    `json:"mandateId,omitempty,omitzero"`
 
 	// Organization number in the Crossroads Bank for Enterprises
 	//
@@ -4467,6 +4526,12 @@ type PetitionAnswer struct {
 
 	// Text what the citizen is told; kept sealed
 	Text string `json:"text,omitempty,omitzero"`
+}
+
+// PetitionExtend Example: {"text":"The municipality has to look into its archive of 1984."}
+type PetitionExtend struct {
+	// Text why the answer takes longer; kept sealed
+	Text string `json:"text"`
 }
 
 // PetitionID defines model for PetitionId.
@@ -6813,6 +6878,9 @@ type GetFiguresParams struct {
 	// Year of the accesses; this year when absent
 	Year int `form:"year,omitempty" json:"year,omitempty,omitzero"`
 
+	// By divides each group; absent: not
+	By FigureDivision `form:"by,omitempty" json:"by,omitempty,omitzero"`
+
 	// Format one object of JSON, or a line of CSV for each group
 	Format FigureFormat `form:"format,omitempty" json:"format,omitempty,omitzero"`
 
@@ -7004,6 +7072,9 @@ type EndMandateParams struct {
 
 // ListPetitionsParams defines parameters for ListPetitions.
 type ListPetitionsParams struct {
+	// CitizenID whose; a representative names the person they act for
+	CitizenID *OfCitizen `form:"citizenId,omitempty" json:"citizenId,omitempty"`
+
 	// State only these states
 	State []PetitionState `form:"state,omitempty" json:"state,omitempty,omitzero"`
 
@@ -7028,6 +7099,12 @@ type GetPetitionParams struct {
 
 // AnswerPetitionParams defines parameters for AnswerPetition.
 type AnswerPetitionParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
+// ExtendPetitionParams defines parameters for ExtendPetition.
+type ExtendPetitionParams struct {
 	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
@@ -7338,6 +7415,9 @@ type EndMandateJSONRequestBody = MandateEnd
 // AnswerPetitionJSONRequestBody defines body for AnswerPetition for application/json ContentType.
 type AnswerPetitionJSONRequestBody = PetitionAnswer
 
+// ExtendPetitionJSONRequestBody defines body for ExtendPetition for application/json ContentType.
+type ExtendPetitionJSONRequestBody = PetitionExtend
+
 // DropPoisonJSONRequestBody defines body for DropPoison for application/json ContentType.
 type DropPoisonJSONRequestBody = PoisonAct
 
@@ -7583,7 +7663,7 @@ type ServerInterface interface {
 	// GetExportContent The file of a finished export
 	// (GET /exports/{exportId}/content)
 	GetExportContent(w http.ResponseWriter, r *http.Request, exportID ExportID, params GetExportContentParams)
-	// GetFigures How many consents there are, and accesses there were, in groups of enough people
+	// GetFigures How many consents there are, and accesses and refusals there were, in groups of enough people
 	// (GET /figures)
 	GetFigures(w http.ResponseWriter, r *http.Request, params GetFiguresParams)
 	// GetHealth Is the vault there for its clients
@@ -7667,6 +7747,9 @@ type ServerInterface interface {
 	// AnswerPetition Answer a petition
 	// (POST /petitions/{petitionId}/answer)
 	AnswerPetition(w http.ResponseWriter, r *http.Request, petitionID PetitionID, params AnswerPetitionParams)
+	// ExtendPetition Take two further months to answer a petition (GDPR art. 12(3))
+	// (POST /petitions/{petitionId}/extend)
+	ExtendPetition(w http.ResponseWriter, r *http.Request, petitionID PetitionID, params ExtendPetitionParams)
 	// ListPoison Events that a reactor could not handle
 	// (GET /poisonedEvents)
 	ListPoison(w http.ResponseWriter, r *http.Request)
@@ -12137,6 +12220,19 @@ func (siw *ServerInterfaceWrapper) GetFigures(w http.ResponseWriter, r *http.Req
 		return
 	}
 
+	// ------------- Optional query parameter "by" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "by", r.URL.Query(), &params.By, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "by"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "by", Err: err})
+		}
+		return
+	}
+
 	// ------------- Optional query parameter "format" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
@@ -13409,6 +13505,19 @@ func (siw *ServerInterfaceWrapper) ListPetitions(w http.ResponseWriter, r *http.
 	// Parameter object where we will unmarshal all parameters from the context
 	var params ListPetitionsParams
 
+	// ------------- Optional query parameter "citizenId" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "citizenId", r.URL.Query(), &params.CitizenID, runtime.BindQueryParameterOptions{Type: "string", Format: "uuid"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "citizenId"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "citizenId", Err: err})
+		}
+		return
+	}
+
 	// ------------- Optional query parameter "state" -------------
 
 	err = runtime.BindQueryParameterWithOptions("form", true, false, "state", r.URL.Query(), &params.State, runtime.BindQueryParameterOptions{Type: "array", Format: ""})
@@ -13580,6 +13689,60 @@ func (siw *ServerInterfaceWrapper) AnswerPetition(w http.ResponseWriter, r *http
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.AnswerPetition(w, r, petitionID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ExtendPetition operation middleware
+func (siw *ServerInterfaceWrapper) ExtendPetition(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "petitionId" -------------
+	var petitionID PetitionID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "petitionId", r.PathValue("petitionId"), &petitionID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "petitionId", Err: err})
+		return
+	}
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params ExtendPetitionParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ExtendPetition(w, r, petitionID, params)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -15248,6 +15411,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/petitions", wrapper.ListPetitions)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/petitions/{petitionId}", wrapper.GetPetition)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/petitions/{petitionId}/answer", wrapper.AnswerPetition)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/petitions/{petitionId}/extend", wrapper.ExtendPetition)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/poisonedEvents", wrapper.ListPoison)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/poisonedEvents/drop", wrapper.DropPoison)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/poisonedEvents/retry", wrapper.RetryPoison)
@@ -20226,6 +20390,55 @@ func (response AnswerPetitiondefaultApplicationProblemPlusJSONResponse) VisitAns
 	return err
 }
 
+type ExtendPetitionRequestObject struct {
+	PetitionID PetitionID `json:"petitionId"`
+	Params     ExtendPetitionParams
+	Body       *ExtendPetitionJSONRequestBody
+}
+
+type ExtendPetitionResponseObject interface {
+	VisitExtendPetitionResponse(w http.ResponseWriter) error
+}
+
+type ExtendPetition200ResponseHeaders struct {
+	CoffrePosition PositionToken
+}
+
+type ExtendPetition200JSONResponse struct {
+	Body    Petition
+	Headers ExtendPetition200ResponseHeaders
+}
+
+func (response ExtendPetition200JSONResponse) VisitExtendPetitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Coffre-Position", fmt.Sprint(response.Headers.CoffrePosition))
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ExtendPetitiondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ExtendPetitiondefaultApplicationProblemPlusJSONResponse) VisitExtendPetitionResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPoisonRequestObject struct {
 }
 
@@ -21787,7 +22000,7 @@ type StrictServerInterface interface {
 	// GetExportContent The file of a finished export
 	// (GET /exports/{exportId}/content)
 	GetExportContent(ctx context.Context, request GetExportContentRequestObject) (GetExportContentResponseObject, error)
-	// GetFigures How many consents there are, and accesses there were, in groups of enough people
+	// GetFigures How many consents there are, and accesses and refusals there were, in groups of enough people
 	// (GET /figures)
 	GetFigures(ctx context.Context, request GetFiguresRequestObject) (GetFiguresResponseObject, error)
 	// GetHealth Is the vault there for its clients
@@ -21871,6 +22084,9 @@ type StrictServerInterface interface {
 	// AnswerPetition Answer a petition
 	// (POST /petitions/{petitionId}/answer)
 	AnswerPetition(ctx context.Context, request AnswerPetitionRequestObject) (AnswerPetitionResponseObject, error)
+	// ExtendPetition Take two further months to answer a petition (GDPR art. 12(3))
+	// (POST /petitions/{petitionId}/extend)
+	ExtendPetition(ctx context.Context, request ExtendPetitionRequestObject) (ExtendPetitionResponseObject, error)
 	// ListPoison Events that a reactor could not handle
 	// (GET /poisonedEvents)
 	ListPoison(ctx context.Context, request ListPoisonRequestObject) (ListPoisonResponseObject, error)
@@ -24873,6 +25089,40 @@ func (sh *strictHandler) AnswerPetition(w http.ResponseWriter, r *http.Request, 
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(AnswerPetitionResponseObject); ok {
 		if err := validResponse.VisitAnswerPetitionResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ExtendPetition operation middleware
+func (sh *strictHandler) ExtendPetition(w http.ResponseWriter, r *http.Request, petitionID PetitionID, params ExtendPetitionParams) {
+	var request ExtendPetitionRequestObject
+
+	request.PetitionID = petitionID
+	request.Params = params
+
+	var body ExtendPetitionJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ExtendPetition(ctx, request.(ExtendPetitionRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ExtendPetition")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ExtendPetitionResponseObject); ok {
+		if err := validResponse.VisitExtendPetitionResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

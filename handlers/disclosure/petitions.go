@@ -14,7 +14,9 @@ import (
 // Petition is a petition of a citizen with its sealed texts opened.
 type Petition struct {
 	petition.State
-	Text, Answer string // "" for what was not said, or was erased
+	// Text, Extension and Answer are what the citizen says, why the answer takes longer, and the
+	// answer; "" for what was not said, or was erased.
+	Text, Extension, Answer string
 }
 
 // OpenPetition opens the texts of a petition. One that there is not has the zero state. Where
@@ -40,6 +42,8 @@ func (dis *Discloser) OpenPetition(ctx context.Context, id domain.PetitionID) (P
 			p.Text = said(f.Personal)
 		case petition.Requested:
 			p.Text = said(f.Personal)
+		case petition.Extended:
+			p.Extension = said(f.Personal)
 		case petition.DisputeAnswered:
 			p.Answer = said(f.Personal)
 		case petition.Answered:

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -205,6 +206,14 @@ func TestInWhoseNameIsAlwaysVisible(t *testing.T) {
 	resp := s.send(c, "/dispute", url.Values{"of": {child}, "document": {one.String()}, "text": {"a"}, "key": {someKey}})
 	if !strings.HasPrefix(s.did[0], "/citizens/"+child+"/petitions ") || !strings.Contains(resp.Header.Get("Location"), "of="+child) {
 		t.Errorf("did %q, led to %q", s.did, resp.Header.Get("Location"))
+	}
+	s.answers["/petitions"] = contract.Petitions{Items: []contract.Petition{{PetitionID: domain.PetitionID{UUID: one}}}}
+	s.page(c, "/petitions?of="+child, speaking("en"))
+	if !slices.ContainsFunc(s.queries, func(q string) bool { return strings.Contains(q, "citizenId="+child) }) {
+		t.Errorf("asked with %q", s.queries)
+	}
+	if body := s.page(c, "/dispute?document="+one.String()+"&of="+child, speaking("en")); strings.Contains(body, `name="restrict"`) {
+		t.Error("a representative is offered to restrict processing")
 	}
 	if resp := s.browser(http.MethodGet, "/wallet?of=nobody", nil, with(c)); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("of nobody: %d", resp.StatusCode)

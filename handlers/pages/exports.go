@@ -1,6 +1,7 @@
 package pages
 
 import (
+	_ "embed" // the script of progress
 	"net/http"
 	"net/url"
 	"slices"
@@ -125,8 +126,37 @@ func (p *Pages) serveExport(w http.ResponseWriter, r *http.Request, s session) e
 		return err
 	}
 	pg := s.page("export.title")
-	return p.show(w, r, http.StatusOK, exportPage(pg, pg.export(found)))
+	v := pg.export(found)
+	if v.running {
+		pg.script = progress.path
+		if !s.query.Has("still") {
+			pg.refresh = refreshSeconds
+		}
+		p.scripted(w.Header())
+	}
+	return p.show(w, r, http.StatusOK, exportPage(pg, v))
 }
+
+// refreshSeconds is after how many seconds a browser without scripts loads a page anew that tells
+// how far something is. Whoever does not want that finds a link.
+const refreshSeconds = "10"
+
+//go:embed progress.js
+var progressScript []byte
+
+// progress is the script that shows how far something is without a reload.
+var progress = newAsset("/assets/progress-", ".js", "text/javascript; charset=utf-8", progressScript)
+
+// live is how the script is told whether there is more to come.
+func (v exportView) live() string {
+	if v.running {
+		return "running"
+	}
+	return "over"
+}
+
+// told differs when what is told of the progress does.
+func (v exportView) told() string { return v.live() + " " + v.rows + " " + v.state }
 
 // noLongerWanted is the reason for which an officer cancels an export at the pages.
 const noLongerWanted = "noLongerWanted"

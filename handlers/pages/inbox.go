@@ -276,6 +276,7 @@ type answerView struct {
 	petitionView
 	citizen string // address; "": it is not told
 	ours    bool   // it waits for an answer of the vault
+	extends bool   // and may take longer
 	missing bool   // a rejection does not say why
 }
 
@@ -295,6 +296,7 @@ func (p *Pages) showPetitionToAnswer(w http.ResponseWriter, r *http.Request, s s
 	s.path = "/officer/petitions/" + id
 	pg := s.page("officerPetition.title")
 	v := answerView{petitionView: pg.petition(found), ours: found.Organization == "" && found.State != contract.PetitionStateAnswered, missing: status != http.StatusOK}
+	v.extends = v.ours && found.State == contract.PetitionStateOpen && found.ExtendedAt.IsZero()
 	if !found.CitizenID.IsZero() {
 		v.citizen = pg.to("/officer/citizens/" + found.CitizenID.String())
 	}
@@ -313,6 +315,24 @@ func (p *Pages) answerPetition(w http.ResponseWriter, r *http.Request, s session
 		return p.showPetitionToAnswer(w, r, s, http.StatusBadRequest)
 	}
 	_, at, err := post[struct{}](r.Context(), p, s, "/petitions/"+id+"/answer", f.Get("key"), said)
+	if err != nil {
+		return err
+	}
+	http.Redirect(w, r, s.page("officerPetition.title").to("/officer/petitions/"+id, "at", at), http.StatusSeeOther)
+	return nil
+}
+
+// answerExtend takes two further months to answer a petition that is addressed to the vault.
+func (p *Pages) answerExtend(w http.ResponseWriter, r *http.Request, s session) error {
+	id, err := idFrom(r, "id")
+	if err != nil {
+		return err
+	}
+	said := contract.PetitionExtend{Text: strings.TrimSpace(strings.ReplaceAll(r.PostForm.Get("text"), "\r\n", "\n"))}
+	if said.Text == "" {
+		return p.showPetitionToAnswer(w, r, s, http.StatusBadRequest)
+	}
+	_, at, err := post[contract.Petition](r.Context(), p, s, "/petitions/"+id+"/extend", r.PostForm.Get("key"), said)
 	if err != nil {
 		return err
 	}

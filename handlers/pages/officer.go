@@ -25,7 +25,7 @@ type figuresView struct {
 	consents, accesses string
 	charts             []barChart
 	earlier, later     string // addresses of other years; "": none
-	trend              string // address
+	trend, weeks       string // addresses
 	none               bool   // there are too few people for any figure
 }
 
@@ -53,7 +53,7 @@ func (p *Pages) serveFigures(w http.ResponseWriter, r *http.Request, s session) 
 	pg := s.page("figures.title")
 	v := figuresView{
 		at: pg.moment(figures.At), year: strconv.Itoa(year), least: strconv.Itoa(figures.MinPeople), afterWithdrawal: figures.ReadAfterWithdrawal,
-		consents: pg.number(figures.Consents.Total), accesses: pg.number(figures.Accesses.Total), earlier: pg.to("/officer", "year", strconv.Itoa(year-1)), trend: pg.to("/officer/trend"),
+		consents: pg.number(figures.Consents.Total), accesses: pg.number(figures.Accesses.Total), earlier: pg.to("/officer", "year", strconv.Itoa(year-1)), trend: pg.to("/officer/trend"), weeks: pg.to("/officer/weeks", "year", strconv.Itoa(year)),
 		none: figures.Consents.Total+figures.Accesses.Total == 0,
 	}
 	if year < this {

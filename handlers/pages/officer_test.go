@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -105,6 +106,19 @@ func TestFiguresAreSumsOfGroups(t *testing.T) {
 	s.asked = nil
 	if body := s.page(c, "/officer/trend", speaking("en")); lacks(body, "2022: 70; 2023: 70") != nil || !strings.Contains(body, `role="img"`) || strings.Count(strings.Join(s.asked, "\n"), "/figures ") != 5 {
 		t.Errorf("the trend asked %q", s.asked)
+	}
+	s.answers["/figures"] = contract.Figures{
+		At: s.now, Year: 2026, MinPeople: 10,
+		Consents: contract.FigureTable{Groups: []contract.FigureGroup{
+			{Count: 1000, State: "granted", Consumer: "0203430576", GrantedWeek: "2026-01-05"}, {Count: 200, State: "granted", Consumer: "0203430576", GrantedWeek: "2026-01-05"},
+			{Count: 11, State: "withdrawn", Consumer: "0203430576", EndedWeek: "2026-06-01"}, {Count: 7777, State: "withdrawn", GrantedWeek: "2025-01-06", EndedWeek: "2025-06-02"},
+		}},
+		Accesses: contract.FigureTable{Groups: []contract.FigureGroup{{Count: 40, LegalBasis: "publicTask", Week: "2025-12-29"}, {Count: 30, LegalBasis: "consent", Week: "2026-06-15"}}},
+		Refusals: contract.FigureTable{Groups: []contract.FigureGroup{{Count: 15, Reason: "noBasis", Week: "2026-03-02"}, {Count: 12}}},
+	}
+	body = s.page(c, "/officer/weeks", speaking("en"))
+	if missing := lacks(body, "Columns, one for each week. 2: 1,200. The table", "2, from 5 January 2026", "23: 11.", "1: 40; 25: 30.", "10: 15.", "noBasis", "/officer/weeks?year=2025"); missing != nil || strings.Contains(body, "7,777") || strings.Count(body, "<figure") != 4 || strings.Count(body, "<text") != 4*9 {
+		t.Errorf("the weeks lack %q: %d figures, %d labels", missing, strings.Count(body, "<figure"), strings.Count(body, "<text"))
 	}
 	for _, year := range []string{"1999", "2027", "x"} {
 		if resp := s.browser(http.MethodGet, "/officer?year="+year, nil, with(c)); resp.StatusCode != http.StatusNotFound {
@@ -289,7 +303,20 @@ func TestAPetitionIsAnswered(t *testing.T) {
 	if want := at + "/answer " + someKey + ` {"outcome":"rejected","text":"Because"}`; len(s.did) != 1 || s.did[0] != want || resp.Header.Get("Location") != "/officer"+at+"?at=seen" {
 		t.Errorf("%d, did %q", resp.StatusCode, s.did)
 	}
+	if resp := s.officerForm(c, "/officer"+at+"/extend", url.Values{"text": {" "}, "key": {someKey}}); resp.StatusCode != http.StatusBadRequest || len(s.did) != 1 {
+		t.Errorf("longer without a reason: %d, did %q", resp.StatusCode, s.did)
+	}
+	s.answers[at+"/extend"] = contract.Petition{}
+	resp = s.officerForm(c, "/officer"+at+"/extend", url.Values{"text": {"Because\r\n"}, "key": {someKey}})
+	if want := at + "/extend " + someKey + ` {"text":"Because"}`; len(s.did) != 2 || s.did[1] != want || resp.Header.Get("Location") != "/officer"+at+"?at=seen" {
+		t.Errorf("%d, did %q", resp.StatusCode, s.did)
+	}
 	others := s.answers[at].(contract.Petition)
+	others.ExtendedAt, others.Extension = s.now, "The archive is far"
+	s.answers[at] = others
+	if body := s.page(c, "/officer"+at, speaking("en")); lacks(body, "The archive is far") != nil || strings.Contains(body, "Take two further months") {
+		t.Error("two months are offered twice, or it is not said why they were taken")
+	}
 	others.Organization = "0203430576"
 	s.answers[at] = others
 	if body := s.page(c, "/officer"+at, speaking("en")); strings.Contains(body, "<textarea") {
@@ -303,6 +330,36 @@ func TestTheRegisterIsHandedOn(t *testing.T) {
 	s.answers["/processingRegister"] = map[string]string{"the": "register"}
 	if got := s.text(s.browser(http.MethodGet, "/officer/register/file?format=pdf", nil, with(c))); !strings.Contains(got, "register") || !slices.Contains(s.asked, "/vault/v1/processingRegister Bearer the-access-token") {
 		t.Errorf("%q, asked %q", got, s.asked)
+	}
+}
+
+// How far an export is shows without a reload: by a script, or by loading the page anew, which one
+// may stop; once it is over by neither.
+func TestTheProgressOfAnExportIsShown(t *testing.T) {
+	s, c := newOfficer(t)
+	at := "/exports/" + one.String()
+	made := contract.Export{ExportID: one, Kind: contract.ExportKindConsentLog, Format: contract.ExportFormatXlsx, Rows: new(int64(1234)), Status: contract.TaskProgress{State: contract.TaskStateProcessing}}
+	look := func(query string) (body, csp string) {
+		t.Helper()
+		s.answers[at] = made
+		resp := s.browser(http.MethodGet, "/officer"+at+query, nil, with(c), speaking("en"))
+		return s.text(resp), resp.Header.Get("Content-Security-Policy")
+	}
+	const again = `<noscript><meta http-equiv="refresh" content="10">`
+	body, csp := look("")
+	script := regexp.MustCompile(`<script src="(/assets/progress-[^"]+\.js)" defer></script>`).FindStringSubmatch(body)
+	if script == nil || !strings.Contains(body, again) || !strings.Contains(body, "1,234") || !strings.Contains(body, `data-live="running"`) || !strings.Contains(body, at+"?still=yes") || !strings.Contains(csp, "script-src 'self'; connect-src 'self'") || strings.Contains(csp, "unsafe") {
+		t.Fatalf("running: %s\n%s", csp, body)
+	}
+	if code := s.text(s.browser(http.MethodGet, script[1], nil)); !strings.Contains(code, "[data-live]") {
+		t.Errorf("the script is %q", code)
+	}
+	if body, _ := look("?still=yes"); strings.Contains(body, again) || strings.Contains(body, "Do not refresh by itself") || !strings.Contains(body, script[1]) {
+		t.Error("the page is loaded anew although somebody stopped that")
+	}
+	made.Status.State = contract.TaskStateDone
+	if body, csp := look(""); strings.Contains(body, again) || strings.Contains(body, "<script") || strings.Contains(csp, "script-src") || !strings.Contains(body, `data-live="over"`) {
+		t.Errorf("over: %s", body)
 	}
 }
 
@@ -326,7 +383,7 @@ func TestTextsOfOfficersAreNoMarkup(t *testing.T) {
 	s.answers["/consentLog/query"] = contract.ConsentLog{Items: []contract.ConsentLogItem{{Decision: "granted", Consumer: "0203430576", Purpose: contract.Purpose(payload), DocumentTypes: []contract.DocumentTypeCode{"diploma"}}}}
 	s.answers["/figures"] = contract.Figures{Consents: contract.FigureTable{Groups: []contract.FigureGroup{{Count: 10, State: "granted", Consumer: "0203430576"}}}, Accesses: contract.FigureTable{Groups: []contract.FigureGroup{{Count: 10, Procedure: contract.Procedure(payload), LegalBasis: "publicTask"}}}}
 	for _, target := range []string{
-		"/officer", "/officer/trend", "/officer/citizen", "/officer/citizens/" + one.String(), "/officer/citizens/" + one.String() + "/looked", "/officer/consents", "/officer/consents/" + one.String(),
+		"/officer", "/officer/trend", "/officer/weeks", "/officer/citizen", "/officer/citizens/" + one.String(), "/officer/citizens/" + one.String() + "/looked", "/officer/consents", "/officer/consents/" + one.String(),
 		"/officer/consents/" + one.String() + "/looked", "/officer/exports", "/officer/exports/" + one.String(), "/officer/inbox", "/officer/inbox/due", "/officer/erasures/" + one.String(),
 		"/officer/holds/" + one.String() + "/" + one.String(), "/officer/petitions/" + one.String(), "/officer/register",
 	} {

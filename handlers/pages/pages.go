@@ -111,10 +111,11 @@ type page struct {
 	query     url.Values
 	of        string
 	script    string // address of the script that adds to the page; "": none does
+	refresh   string // seconds after which a browser without scripts loads the page anew; "": it does not
 }
 
 func (s session) page(title string) page {
-	return page{s.tongue, s.say(title), s.secret.formToken(), s.menu, s.path, s.query, s.of, ""}
+	return page{s.tongue, s.say(title), s.secret.formToken(), s.menu, s.path, s.query, s.of, "", ""}
 }
 
 // to returns the address of a page with pairs of a name and a value, in whose name ever one
@@ -205,6 +206,7 @@ var personals = []personal{
 	{"GET /officer/citizens/{id}/looked", "", officers, (*Pages).serveCitizenLooked},
 	{"POST /officer/citizens/{id}/hold", "", officers, (*Pages).answerHold},
 	{"POST /officer/citizens/{id}/erase", "", officers, (*Pages).answerOfficerErase},
+	{"GET /officer/weeks", "", officers, (*Pages).serveWeeks},
 	{"GET /officer/consents", "menu.consentLog", officers, (*Pages).serveConsentLog},
 	{"GET /officer/consents/{id}", "", officers, (*Pages).serveConsentHistory},
 	{"GET /officer/consents/{id}/looked", "", officers, (*Pages).serveConsentUses},
@@ -224,6 +226,7 @@ var personals = []personal{
 	{"POST /officer/holds/{citizen}/{id}/lift", "", officers, (*Pages).answerLift},
 	{"GET /officer/petitions/{id}", "", officers, (*Pages).servePetitionToAnswer},
 	{"POST /officer/petitions/{id}/answer", "", officers, (*Pages).answerPetition},
+	{"POST /officer/petitions/{id}/extend", "", officers, (*Pages).answerExtend},
 	{"GET /officer/register", "menu.register", officers, (*Pages).serveRegister},
 	{"GET /officer/register/file", "", officers, (*Pages).serveRegisterFile},
 	{"GET /auditor", "menu.log", auditors, (*Pages).serveLog},
@@ -266,6 +269,7 @@ func (p *Pages) Handler() http.Handler {
 	mux.HandleFunc("GET "+stylesheet.path, stylesheet.serve)
 	mux.HandleFunc("GET "+verifier.path, verifier.serve)
 	p.portalRoutes(mux)
+	mux.HandleFunc("GET "+progress.path, progress.serve)
 	p.menus = make(map[domain.Role][]entry)
 	for _, route := range personals {
 		mux.HandleFunc(route.pattern, p.personal(route))

@@ -25,7 +25,7 @@ type disputeView struct {
 
 // petitionView is what somebody disputed, and what became of it.
 type petitionView struct {
-	href, id, kind, state, organisation, asked, deadline, text, answered, answer string
+	href, id, kind, state, by, organisation, asked, deadline, extended, extension, text, answered, answer string
 }
 
 // serveDispute shows the form.
@@ -99,6 +99,9 @@ func (p *Pages) servePetitions(w http.ResponseWriter, r *http.Request, s session
 	if after := s.query.Get("after"); after != "" {
 		query.Set("after", after)
 	}
+	if s.of != "" {
+		query.Set("citizenId", s.of)
+	}
 	found, err := get[contract.Petitions](r.Context(), p, s, "/petitions", query)
 	if err != nil {
 		return err
@@ -133,8 +136,14 @@ func (p page) petition(one contract.Petition) petitionView {
 		href: p.to("/petitions/" + one.PetitionID.String()), id: one.PetitionID.String(), kind: p.value(string(one.Kind)), state: p.value(string(one.State)),
 		organisation: cmp.Or(one.OrganizationName, string(one.Organization), p.say("petition.officer")), asked: p.moment(one.AskedAt), deadline: p.day(one.Deadline), text: one.Text, answer: one.Answer,
 	}
+	if !one.MandateID.IsZero() {
+		v.by = p.say("petition.representative")
+	}
 	if one.Outcome != "" {
 		v.state += ": " + p.value(string(one.Outcome))
+	}
+	if !one.ExtendedAt.IsZero() {
+		v.extended, v.extension = p.moment(one.ExtendedAt), one.Extension
 	}
 	if !one.AnsweredAt.IsZero() {
 		v.answered = p.moment(one.AnsweredAt)

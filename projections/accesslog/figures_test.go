@@ -46,10 +46,15 @@ func countEqualsAFold(t *testing.T, place func(testing.TB) string) {
 func compareCounts(t *testing.T, log *accesslog.Log, all []projectiontest.Recorded, citizens map[domain.CitizenID]bool, now time.Time) (counted, left int) {
 	t.Helper()
 	for _, upTo := range []int64{0, int64(len(all)) / 3, int64(len(all)) - 1} {
-		want := map[accesslog.Counted]int{}
+		want, refused := map[accesslog.Counted]int{}, map[accesslog.RefusedOften]int{}
 		for who := range citizens {
 			entries := fold(all, who, upTo, now)
 			slices.Reverse(entries)
+			for _, e := range entries {
+				if e.Kind == accesslog.Refusal {
+					refused[accesslog.RefusedOften{Citizen: who, Consumer: e.Consumer, Reason: e.Reason, Times: e.Count, Week: domain.BelgianDate(e.At).Monday()}]++
+				}
+			}
 			seen := map[domain.AccessID]bool{}
 			for _, e := range entries {
 				if e.Role != domain.RoleConsumer || e.Kind == accesslog.Refusal || e.Kind == access.OpenedLookup {
@@ -60,7 +65,7 @@ func compareCounts(t *testing.T, log *accesslog.Log, all []projectiontest.Record
 					continue
 				}
 				seen[e.Access] = true
-				one := accesslog.Counted{Citizen: who, Consumer: e.Consumer, Procedure: e.Procedure, LegalBasis: e.LegalBasis, Told: e.Kind == access.OpenedPresence}
+				one := accesslog.Counted{Citizen: who, Consumer: e.Consumer, Procedure: e.Procedure, LegalBasis: e.LegalBasis, Told: e.Kind == access.OpenedPresence, Week: domain.BelgianDate(e.At).Monday()}
 				for _, a := range e.Answers {
 					if e.Procedure != "" && a.Presence == access.Held {
 						one.Spared++
@@ -76,6 +81,17 @@ func compareCounts(t *testing.T, log *accesslog.Log, all []projectiontest.Record
 		got := map[accesslog.Counted]int{}
 		if err := log.Count(t.Context(), upTo, now, "2000-01-01", "2099-12-31", func(c accesslog.Counted) { got[c]++ }); err != nil {
 			t.Fatal(err)
+		}
+		if err := log.CountRefusals(t.Context(), upTo, now, "2000-01-01", "2099-12-31", func(r accesslog.RefusedOften) { refused[r]-- }); err != nil {
+			t.Fatal(err)
+		}
+		for one, n := range refused {
+			if n != 0 {
+				t.Fatalf("at %d: %+v is missing %d times", upTo, one, n)
+			}
+		}
+		if upTo > 0 && len(refused) < 3 {
+			t.Errorf("%d refusals at %d: this proves little", len(refused), upTo)
 		}
 		if len(got) != len(want) {
 			t.Fatalf("at %d: %d, want %d", upTo, len(got), len(want))

@@ -36,6 +36,8 @@ type Counted struct {
 	Purpose  domain.Purpose
 	State    State
 	LastRead LastRead
+	Granted  domain.Date // the Monday of the week in Belgium in which it was; zero: never
+	Ended    domain.Date // likewise, in which it was refused or withdrawn, or expired
 }
 
 const selectCounted = `SELECT from_leaf, citizen, consumer, purpose, CASE
@@ -44,6 +46,7 @@ const selectCounted = `SELECT from_leaf, citizen, consumer, purpose, CASE
 		WHEN granted_leaf > ? THEN 'requested'
 		WHEN max_uses > 0 AND (SELECT count(*) FROM uses u WHERE u.consent = c.consent AND u.leaf <= ?) >= max_uses THEN 'exhausted'
 		ELSE 'granted' END, ended_at, ended_leaf,
+		CASE WHEN granted_leaf <= ? THEN granted_at ELSE 0 END, CASE WHEN granted_leaf <= ? THEN granted_until ELSE requested_until END,
 		COALESCE((SELECT MAX(u.leaf) FROM uses u WHERE u.consent = c.consent AND u.leaf <= ?), -1),
 		COALESCE((SELECT MAX(u.at) FROM uses u WHERE u.consent = c.consent AND u.leaf <= ?), 0)
 	FROM consents c WHERE from_leaf > ? AND from_leaf <= ? ORDER BY from_leaf LIMIT ?`
@@ -52,17 +55,26 @@ const selectCounted = `SELECT from_leaf, citizen, consumer, purpose, CASE
 // time, in constant memory and without keeping the tables from moving on.
 func (l *Log) Count(ctx context.Context, asOf int64, now time.Time, visit func(Counted)) error {
 	for one, err := range projections.Pages(ctx, &l.view, asOf, func(asOf, after int64) (page []Counted, _ int64, err error) {
-		args := []any{asOf, asOf, projections.Micros(now), asOf, asOf, asOf, asOf, after, asOf, projections.PageRows}
+		args := []any{asOf, asOf, projections.Micros(now), asOf, asOf, asOf, asOf, asOf, asOf, after, asOf, projections.PageRows}
 		err = l.view.Select(ctx, selectCounted, args, func(scan func(...any) error) error {
 			var c Counted
 			var citizen []byte
-			var ended, endedLeaf, usedLeaf, used int64
-			if err := scan(&after, &citizen, &c.Consumer, &c.Purpose, &c.State, &ended, &endedLeaf, &usedLeaf, &used); err != nil {
+			var ended, endedLeaf, granted, until, usedLeaf, used int64
+			if err := scan(&after, &citizen, &c.Consumer, &c.Purpose, &c.State, &ended, &endedLeaf, &granted, &until, &usedLeaf, &used); err != nil {
 				return err
 			}
 			copy(c.Citizen.UUID[:], citizen)
 			if c.State == IsWithdrawn {
 				c.LastRead = lastRead(time.Duration(ended-used)*time.Microsecond, usedLeaf >= 0, usedLeaf > endedLeaf)
+			}
+			if granted > 0 {
+				c.Granted = weekOf(granted)
+			}
+			switch c.State {
+			case IsWithdrawn, IsRefused:
+				c.Ended = weekOf(ended)
+			case IsExpired:
+				c.Ended = weekOf(until)
 			}
 			page = append(page, c)
 			return nil
@@ -78,6 +90,9 @@ func (l *Log) Count(ctx context.Context, asOf int64, now time.Time, visit func(C
 	}
 	return nil
 }
+
+// weekOf returns the Monday of the week in Belgium of a moment in microseconds since 1970.
+func weekOf(at int64) domain.Date { return domain.BelgianDate(projections.Instant(at)).Monday() }
 
 func lastRead(before time.Duration, ever, after bool) LastRead {
 	switch {

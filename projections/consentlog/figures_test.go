@@ -32,6 +32,15 @@ func countEqualsAFold(t *testing.T, place func(testing.TB) string) {
 					continue
 				}
 				one := consentlog.Counted{Citizen: c.Citizen, Consumer: c.Terms.Consumer, Purpose: c.Terms.Purpose, State: c.State}
+				if !c.GrantedAt.IsZero() {
+					one.Granted = domain.BelgianDate(c.GrantedAt).Monday()
+				}
+				switch c.State {
+				case consentlog.IsWithdrawn, consentlog.IsRefused:
+					one.Ended = domain.BelgianDate(c.EndedAt).Monday()
+				case consentlog.IsExpired:
+					one.Ended = domain.BelgianDate(c.Terms.Until).Monday()
+				}
 				if c.State == consentlog.IsWithdrawn {
 					one.LastRead = lastUse(all, upTo, c)
 					withdrawn[one.LastRead != consentlog.NeverRead]++

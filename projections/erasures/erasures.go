@@ -34,7 +34,7 @@ func New() *Erasures { return &Erasures{} }
 func (e *Erasures) Name() string { return "erasures" }
 
 // Version implements projections.Projection.
-func (e *Erasures) Version() int { return 5 }
+func (e *Erasures) Version() int { return 6 }
 
 // Categories implements projections.Projection.
 func (e *Erasures) Categories() []string { return []string{"citizen", "release", "petition"} }

@@ -24,8 +24,10 @@ CREATE TABLE petitions (
 	version BIGINT NOT NULL,
 	purpose TEXT NOT NULL,
 	restricts BIGINT NOT NULL,
+	mandate BYTEA,
 	deadline TEXT NOT NULL,
 	asked_at BIGINT NOT NULL,
+	extended_at BIGINT NOT NULL,
 	outcome TEXT NOT NULL,
 	rectified BIGINT NOT NULL,
 	answered_at BIGINT NOT NULL
@@ -38,24 +40,27 @@ CREATE INDEX petitions_organisation ON petitions (organisation, from_leaf);
 CREATE INDEX petitions_open ON petitions (from_leaf) WHERE answered_at = 0;
 `
 
-	insertPetition = `INSERT INTO petitions (from_leaf, petition, citizen, kind, organisation, entry, access, document, version, purpose, restricts, deadline, asked_at, outcome, rectified, answered_at)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, '', 0, 0)`
+	insertPetition = `INSERT INTO petitions (from_leaf, petition, citizen, kind, organisation, entry, access, document, version, purpose, restricts, mandate, deadline, asked_at, extended_at, outcome, rectified, answered_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, '', 0, 0)`
+	setExtended = `UPDATE petitions SET deadline = ?, extended_at = ? WHERE petition = ?`
 	setAnswered = `UPDATE petitions SET outcome = ?, rectified = ?, answered_at = ? WHERE petition = ? AND answered_at = 0`
 
-	selectPetitions = `SELECT from_leaf, petition, citizen, kind, organisation, entry, access, document, version, purpose, restricts, deadline, asked_at, outcome, rectified, answered_at
+	selectPetitions = `SELECT from_leaf, petition, citizen, kind, organisation, entry, access, document, version, purpose, restricts, mandate, deadline, asked_at, extended_at, outcome, rectified, answered_at
 		FROM petitions WHERE from_leaf > ? AND CASE WHEN answered_at > 0 THEN 'answered' WHEN deadline < ? THEN 'overdue' ELSE 'open' END IN (?, ?, ?)`
 )
 
 func applyPetition(ctx context.Context, tx *projections.Tx, event petition.Event, leaf int64) (err error) {
 	switch f := event.(type) {
 	case petition.Disputed:
-		_, err = tx.Exec(ctx, insertPetition, leaf, f.Petition.UUID[:], f.Citizen.UUID[:], string(petition.Disputes), string(f.Organisation), f.Entry.UUID[:], present(f.Access.UUID), nil, 0, "", 0, string(f.Deadline), f.At.UnixMicro())
+		_, err = tx.Exec(ctx, insertPetition, leaf, f.Petition.UUID[:], f.Citizen.UUID[:], string(petition.Disputes), string(f.Organisation), f.Entry.UUID[:], present(f.Access.UUID), nil, 0, "", 0, present(f.Mandate.UUID), string(f.Deadline), f.At.UnixMicro())
 	case petition.Requested:
 		restricts := 0
 		if f.Restricts {
 			restricts = 1
 		}
-		_, err = tx.Exec(ctx, insertPetition, leaf, f.Petition.UUID[:], f.Citizen.UUID[:], string(f.Kind), string(f.Organisation), nil, nil, present(f.Document.UUID), f.Version, string(f.Purpose), restricts, string(f.Deadline), f.At.UnixMicro())
+		_, err = tx.Exec(ctx, insertPetition, leaf, f.Petition.UUID[:], f.Citizen.UUID[:], string(f.Kind), string(f.Organisation), nil, nil, present(f.Document.UUID), f.Version, string(f.Purpose), restricts, present(f.Mandate.UUID), string(f.Deadline), f.At.UnixMicro())
+	case petition.Extended:
+		_, err = tx.Exec(ctx, setExtended, string(f.Deadline), f.At.UnixMicro(), f.Petition.UUID[:])
 	case petition.DisputeAnswered:
 		_, err = tx.Exec(ctx, setAnswered, string(f.Outcome), 0, f.At.UnixMicro(), f.Petition.UUID[:])
 	case petition.Answered:
@@ -132,9 +137,9 @@ func (e *Erasures) Petitions(ctx context.Context, f PetitionFilter, today domain
 	all := []Petition{}
 	err := e.view.Select(ctx, query+inOrder, append(args, limit), func(scan func(...any) error) error {
 		var one Petition
-		var id, of, entry, accessID, document []byte
-		var restricts, asked, answered int64
-		if err := scan(&one.FirstLeaf, &id, &of, &one.Kind, &one.Organisation, &entry, &accessID, &document, &one.Version, &one.Purpose, &restricts, &one.Deadline, &asked, &one.Outcome, &one.Rectified, &answered); err != nil {
+		var id, of, entry, accessID, document, under []byte
+		var restricts, asked, extended, answered int64
+		if err := scan(&one.FirstLeaf, &id, &of, &one.Kind, &one.Organisation, &entry, &accessID, &document, &one.Version, &one.Purpose, &restricts, &under, &one.Deadline, &asked, &extended, &one.Outcome, &one.Rectified, &answered); err != nil {
 			return err
 		}
 		copy(one.Petition.UUID[:], id)
@@ -142,7 +147,8 @@ func (e *Erasures) Petitions(ctx context.Context, f PetitionFilter, today domain
 		copy(one.Entry.UUID[:], entry)
 		copy(one.Access.UUID[:], accessID)
 		copy(one.Document.UUID[:], document)
-		one.Restricts, one.At, one.AnsweredAt = restricts == 1, projections.Instant(asked), projections.Instant(answered)
+		copy(one.Mandate.UUID[:], under)
+		one.Restricts, one.At, one.ExtendedAt, one.AnsweredAt = restricts == 1, projections.Instant(asked), projections.Instant(extended), projections.Instant(answered)
 		all = append(all, one)
 		return nil
 	})

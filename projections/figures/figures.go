@@ -7,6 +7,10 @@
 // total is a sum of whole groups: so whatever is added to or taken from each other, what comes out
 // are whole groups again.
 //
+// A table is told coarsely, by its first words, or more finely: then each group is divided by the
+// words that follow, and the parts of a group are together that group. Who adds and takes away what
+// is told of both still gets whole parts.
+//
 // Invariant: a group that is told has at least MinPeople people, or nothing is told.
 package figures
 
@@ -33,6 +37,13 @@ type Group struct {
 	Counts Counts
 }
 
+// Part is a part of a group that may be told. Further are the words that follow those of the group,
+// "" for each over which the part was put together.
+type Part struct {
+	Group
+	Further []string
+}
+
 // Table gathers what is counted. The zero value is empty. It must not be used concurrently.
 type Table struct{ cells map[string]*pool }
 
@@ -54,10 +65,73 @@ func (t *Table) Add(person domain.CitizenID, counts Counts, keys ...string) {
 	c.join(person)
 }
 
-// Groups returns the groups that may be told, in the order of their words, those that were put
-// together last. It returns none when there are too few people in all.
-func (t *Table) Groups() []Group {
-	cells := slices.SortedFunc(maps.Values(t.cells), func(a, b *pool) int { return slices.Compare(a.keys, b.keys) })
+// Parts returns what may be told: the groups of a table of the first words alone, in the order of
+// their words, those that were put together last, each divided by the words that follow. It returns
+// none when there are too few people in all. No word that follows may be "".
+func (t *Table) Parts(words int) (parts []Part) {
+	coarse := make(map[string]*pool)
+	for _, c := range slices.SortedFunc(maps.Values(t.cells), byKeys) {
+		name := strings.Join(c.keys[:words], keyEnd)
+		if coarse[name] == nil {
+			coarse[name] = &pool{keys: c.keys[:words:words], people: make(map[domain.CitizenID]bool)}
+		}
+		coarse[name] = coarse[name].with(&pool{keys: c.keys, counts: c.counts, people: c.people, cells: []*pool{c}}, c.keys[:words:words])
+	}
+	for _, g := range groupsOf(slices.SortedFunc(maps.Values(coarse), byKeys)) {
+		parts = append(parts, g.divide(words, nil)...)
+	}
+	return parts
+}
+
+func byKeys(a, b *pool) int { return slices.Compare(a.keys, b.keys) }
+
+// divide returns the parts of a group by the words of its cells from depth on, after those by which
+// it is a part already.
+func (p *pool) divide(depth int, further []string) []Part {
+	if len(p.cells) == 0 || depth == len(p.cells[0].keys) {
+		return []Part{{Group{p.keys, p.counts}, further}}
+	}
+	by := make(map[string]*pool)
+	for _, c := range p.cells {
+		word := c.keys[depth]
+		if by[word] == nil {
+			by[word] = &pool{keys: p.keys, people: make(map[domain.CitizenID]bool)}
+		}
+		by[word] = by[word].with(&pool{counts: c.counts, people: c.people, cells: []*pool{c}}, p.keys)
+	}
+	var rest *pool
+	for _, word := range slices.Sorted(maps.Keys(by)) {
+		if by[word].enough() {
+			continue
+		}
+		if rest == nil {
+			rest = &pool{keys: p.keys, people: make(map[domain.CitizenID]bool)}
+		}
+		rest = rest.with(by[word], p.keys)
+		delete(by, word)
+	}
+	if rest != nil && !rest.enough() && len(by) > 0 { // the smallest part takes them in
+		least := ""
+		for _, word := range slices.Sorted(maps.Keys(by)) {
+			if least == "" || by[word].counts[0] < by[least].counts[0] {
+				least = word
+			}
+		}
+		rest = rest.with(by[least], p.keys)
+		delete(by, least)
+	}
+	var parts []Part
+	for _, word := range slices.Sorted(maps.Keys(by)) {
+		parts = append(parts, by[word].divide(depth+1, append(further[:len(further):len(further)], word))...)
+	}
+	if rest != nil {
+		parts = append(parts, rest.divide(depth+1, append(further[:len(further):len(further)], ""))...)
+	}
+	return parts
+}
+
+// groupsOf returns the groups that may be told of cells in the order of their words.
+func groupsOf(cells []*pool) []*pool {
 	told, rest := gather(cells, 0)
 	if rest != nil { // too few to be told: of the groups that are next to them, the smallest takes them in
 		if len(told) == 0 {
@@ -73,19 +147,15 @@ func (t *Table) Groups() []Group {
 		with := told[least]
 		told = append(slices.Delete(slices.Clone(told), least, least+1), with.with(rest, shared(with.keys, rest.keys)))
 	}
-	groups := make([]Group, len(told))
-	for i, g := range told {
-		groups[i] = Group{g.keys, g.counts}
-	}
-	slices.SortStableFunc(groups, func(a, b Group) int {
-		for i := range min(len(a.Keys), len(b.Keys)) {
-			if c := strings.Compare(a.Keys[i], b.Keys[i]); c != 0 {
+	slices.SortStableFunc(told, func(a, b *pool) int {
+		for i := range min(len(a.keys), len(b.keys)) {
+			if c := strings.Compare(a.keys[i], b.keys[i]); c != 0 {
 				return c
 			}
 		}
-		return len(b.Keys) - len(a.Keys)
+		return len(b.keys) - len(a.keys)
 	})
-	return groups
+	return told
 }
 
 // gather puts cells that share their first depth words together until each has enough people.
@@ -135,6 +205,7 @@ type pool struct {
 	keys   []string
 	counts Counts
 	people map[domain.CitizenID]bool // MinPeople of them at most
+	cells  []*pool                   // of a finer table, of which it was put together
 }
 
 func (p *pool) join(person domain.CitizenID) {
@@ -147,7 +218,7 @@ func (p *pool) enough() bool { return len(p.people) >= MinPeople }
 
 // with returns both put together, under words that both share.
 func (p *pool) with(o *pool, keys []string) *pool {
-	both := &pool{keys: keys, counts: p.counts.plus(o.counts), people: maps.Clone(p.people)}
+	both := &pool{keys: keys, counts: p.counts.plus(o.counts), people: maps.Clone(p.people), cells: slices.Concat(p.cells, o.cells)}
 	for person := range o.people {
 		both.join(person)
 	}

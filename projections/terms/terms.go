@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"coffre/domain"
 	"coffre/domain/citizen"
 	"coffre/domain/consent"
 	"coffre/domain/document"
@@ -102,6 +103,9 @@ func (t *Terms) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Even
 		t.petition(f, put)
 	case petition.Requested:
 		t.petition(f, put)
+	case petition.Extended:
+		one := term.Term{Kind: term.Petition, Ends: f.Deadline, Over: domain.BelgianMidnight(f.Deadline.AddDays(1)), Known: f.At}
+		_, err = tx.Exec(ctx, setEnds, string(one.Ends), next(one, -1), f.Petition.UUID[:])
 	case petition.DisputeAnswered:
 		remove(f.Petition.UUID)
 	case petition.Answered:

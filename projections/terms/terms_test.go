@@ -56,6 +56,8 @@ func tell(t testing.TB, w *projectiontest.World) {
 	w.Record(t, stream("petition", 30), ana, petition.Disputed{Petition: domain.PetitionID{UUID: id(30)}, Citizen: ana, Deadline: "2026-04-01", At: noon, Personal: &petition.TextPersonal{Text: "no"}})
 	w.Record(t, stream("petition", 31), ana, petition.Requested{Petition: domain.PetitionID{UUID: id(31)}, Citizen: ana, Kind: petition.Objection, Organisation: "0316380841", Deadline: "2026-04-01", At: noon, Personal: &petition.TextPersonal{Text: "no"}})
 	w.Record(t, stream("petition", 31), ana, petition.Answered{Petition: domain.PetitionID{UUID: id(31)}, Citizen: ana, Outcome: petition.Upheld, At: noon})
+	w.Record(t, stream("petition", 32), ana, petition.Disputed{Petition: domain.PetitionID{UUID: id(32)}, Citizen: ana, Organisation: "0316380841", Deadline: "2026-04-01", At: noon, Personal: &petition.TextPersonal{Text: "no"}})
+	w.Record(t, stream("petition", 32), ana, petition.Extended{Petition: domain.PetitionID{UUID: id(32)}, Citizen: ana, Organisation: "0316380841", Deadline: "2026-06-01", At: noon, Personal: &petition.TextPersonal{Text: "no"}})
 	w.Record(t, stream("document", 6), ana, document.Revoked{Document: domain.DocumentID{UUID: id(6)}, Reason: "lost", EffectiveFrom: "2026-03-01", At: noon})
 	w.Record(t, stream("document", 8), ana, document.Updated{Document: domain.DocumentID{UUID: id(8)}, Version: 2, ValidFrom: "2026-01-01", ValidUntil: "2027-12-31", At: noon, Personal: &document.UpdatedPersonal{}})
 	w.Record(t, stream("document", 9), ana, document.Updated{Document: domain.DocumentID{UUID: id(9)}, Version: 2, ValidFrom: "2026-01-01", ValidUntil: "2027-12-31", At: noon, Personal: &document.UpdatedPersonal{}})
@@ -101,7 +103,7 @@ func whatFallsDue(t *testing.T, place func(testing.TB) string) {
 		}
 	}
 	all := []string{
-		"2026-03-15T23:00:00Z document", "2026-04-01T22:00:00Z petition", "2026-04-10T12:00:00Z consent", "2026-10-01T22:00:00Z document",
+		"2026-03-15T23:00:00Z document", "2026-04-01T22:00:00Z petition", "2026-04-10T12:00:00Z consent", "2026-06-01T22:00:00Z petition", "2026-10-01T22:00:00Z document",
 		"2026-11-30T23:00:00Z document", "2027-10-01T22:00:00Z document", "2027-10-01T22:00:00Z document",
 	}
 	if got := due(time.Time{}, noon.AddDate(5, 0, 0)); !slices.Equal(got, all) {

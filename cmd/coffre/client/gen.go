@@ -615,10 +615,11 @@ func (c *Client) GetExportContent(ctx context.Context, exportID ExportID, params
 	return c.do(ctx, r)
 }
 
-// GetFigures: How many consents there are, and accesses there were, in groups of enough people.
+// GetFigures: How many consents there are, and accesses and refusals there were, in groups of enough people.
 func (c *Client) GetFigures(ctx context.Context, params GetFiguresParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/figures"}
 	r.query("year", params.Year, false)
+	r.query("by", params.By, false)
 	r.query("format", params.Format, false)
 	r.head("Coffre-Min-Position", params.CoffreMinPosition, false)
 	return c.do(ctx, r)
@@ -815,6 +816,7 @@ func (c *Client) EndMandate(ctx context.Context, mandateID MandateID, params End
 // ListPetitions: Petitions, oldest first, without their texts.
 func (c *Client) ListPetitions(ctx context.Context, params ListPetitionsParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/petitions"}
+	r.query("citizenId", params.CitizenID, false)
 	r.query("state", params.State, false)
 	r.query("lang", params.Lang, false)
 	r.query("after", params.After, false)
@@ -833,6 +835,14 @@ func (c *Client) GetPetition(ctx context.Context, petitionID PetitionID, params 
 // AnswerPetition: Answer a petition.
 func (c *Client) AnswerPetition(ctx context.Context, petitionID PetitionID, params AnswerPetitionParams, body AnswerPetitionJSONRequestBody) (*http.Response, error) {
 	r := request{method: http.MethodPost, path: fmt.Sprintf("/petitions/%s/answer", text(petitionID))}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
+// ExtendPetition: Take two further months to answer a petition (GDPR art. 12(3)).
+func (c *Client) ExtendPetition(ctx context.Context, petitionID PetitionID, params ExtendPetitionParams, body ExtendPetitionJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: fmt.Sprintf("/petitions/%s/extend", text(petitionID))}
 	r.head("Idempotency-Key", params.IdempotencyKey, true)
 	r.body = body
 	return c.do(ctx, r)

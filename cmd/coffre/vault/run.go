@@ -9,6 +9,7 @@ import (
 
 	"coffre/eventstore"
 	"coffre/eventstore/postgres/pgdb"
+	"coffre/handlers/contract"
 	"coffre/handlers/work"
 )
 
@@ -82,7 +83,10 @@ func (a *assembly) background(begun func(error)) []part {
 	}
 	if a.o.Duty.answers() {
 		parts = append(parts, part{"figures", func(ctx context.Context) error {
-			return a.inTurn(ctx, "figures", func(ctx context.Context) error { return countFigures(ctx, a.Core.Figures, a.o.Logger, &a.figures) })
+			count := func(ctx context.Context, now time.Time, year int) (contract.Figures, error) {
+				return a.Core.Figures(ctx, now, year, "")
+			}
+			return a.inTurn(ctx, "figures", func(ctx context.Context) error { return countFigures(ctx, count, a.o.Logger, &a.figures) })
 		}})
 	}
 	parts = append(parts, part{"end of the log", func(ctx context.Context) error { return a.logEnd.follow(ctx, a.store, a.places.keys, mark) }})

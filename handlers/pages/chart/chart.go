@@ -18,6 +18,7 @@ type Bar struct {
 // Column is one place on the axis of a chart of columns: its parts stand on each other.
 type Column struct {
 	Label string
+	Short string // what stands below the column; "" is the label
 	Parts []Part // one for each name of the chart, in its order
 }
 
@@ -85,6 +86,12 @@ func boxes(columns []Column) (all []box) {
 
 // Colours is how many colours the parts of columns have; the stylesheet names them part0, part1, ….
 const Colours = 4
+
+// mostLabels is how many labels have room below the columns.
+const mostLabels = 12
+
+// labelled reports whether the label of a column is drawn: every one, or every second, third, …
+func labelled(i, of int) bool { return i%((of+mostLabels-1)/mostLabels) == 0 }
 
 func number(f float64) string { return strconv.FormatFloat(f, 'f', 1, 64) }
 

@@ -35,6 +35,7 @@ import (
 	"coffre/domain/access"
 	"coffre/domain/citizen"
 	"coffre/domain/domaintest"
+	"coffre/domain/petition"
 	"coffre/domain/term"
 	"coffre/eventstore"
 	"coffre/eventstore/codec"
@@ -754,12 +755,14 @@ func TestN1EndsAreWrittenOf(t *testing.T) {
 	k.people.set(ana, living(citizen.ByEboxEach, "en"))
 	k.now = time.Date(2026, 12, 30, 23, 30, 0, 0, time.UTC) // the 31st in Belgium
 	card := domain.DocumentID{UUID: uuid.UUID{7}}
-	said := map[string]term.Announced{
-		"valid until 31/12/2026":                 {Kind: term.Document, Citizen: ana, Document: card, Type: "diploma", Organisation: "0316380841", Ends: "2026-12-31", Before: 0},
-		"valid until 29/01/2027":                 {Kind: term.Document, Citizen: ana, Document: card, Type: "diploma", Organisation: "0316380841", Ends: "2027-01-29", Before: 30},
-		"was valid until 30/12/2026":             {Kind: term.Consent, Citizen: ana, Organisation: "0316380841", Purpose: "recruitment", Ends: "2026-12-30"},
-		"had until 30/12/2026 to answer":         {Kind: term.Petition, Citizen: ana, Organisation: "0316380841", Ends: "2026-12-30"},
-		"The privacy officers of the vault had ": {Kind: term.Petition, Citizen: ana, Ends: "2026-12-30"},
+	said := map[string]any{
+		"valid until 31/12/2026":                 term.Announced{Kind: term.Document, Citizen: ana, Document: card, Type: "diploma", Organisation: "0316380841", Ends: "2026-12-31", Before: 0},
+		"valid until 29/01/2027":                 term.Announced{Kind: term.Document, Citizen: ana, Document: card, Type: "diploma", Organisation: "0316380841", Ends: "2027-01-29", Before: 30},
+		"was valid until 30/12/2026":             term.Announced{Kind: term.Consent, Citizen: ana, Organisation: "0316380841", Purpose: "recruitment", Ends: "2026-12-30"},
+		"had until 30/12/2026 to answer":         term.Announced{Kind: term.Petition, Citizen: ana, Organisation: "0316380841", Ends: "2026-12-30"},
+		"The privacy officers of the vault had ": term.Announced{Kind: term.Petition, Citizen: ana, Ends: "2026-12-30"},
+		"takes until 15/03/2027 to answer":       petition.Extended{Citizen: ana, Organisation: "0316380841", Deadline: "2027-03-15", At: k.now},
+		"vault take until 15/03/2027":            petition.Extended{Citizen: ana, Deadline: "2027-03-15", At: k.now},
 	}
 	for _, f := range said {
 		name, clear, _, err := codec.Catalog.Encode(f)
@@ -791,10 +794,14 @@ func TestN1EndsAreWrittenOf(t *testing.T) {
 	for _, none := range []struct {
 		choice citizen.Preferences
 		left   int
-	}{{citizen.Preferences{Expiries: citizen.NoNotice, Consents: citizen.ByEboxEach}, 1}, {citizen.Preferences{Expiries: citizen.ByEboxEach, Consents: citizen.NoNotice}, 4}} {
+	}{{citizen.Preferences{Expiries: citizen.NoNotice, Consents: citizen.ByEboxEach}, 1}, {citizen.Preferences{Expiries: citizen.ByEboxEach, Consents: citizen.NoNotice}, 6}} {
 		left := 0
 		for _, f := range said {
-			if wayOf(none.choice, ofTerm(f, "2026-12-31").Topic) != citizen.NoNotice {
+			one, err := k.ebox.noticeOf(t.Context(), reactors.Notice{Recorded: k.now}, f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if wayOf(none.choice, one.Topic) != citizen.NoNotice {
 				left++
 			}
 		}

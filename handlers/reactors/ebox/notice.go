@@ -14,6 +14,7 @@ import (
 	"coffre/domain/citizen"
 	"coffre/domain/consent"
 	"coffre/domain/document"
+	"coffre/domain/petition"
 	"coffre/domain/term"
 	"coffre/eventstore/codec"
 	"coffre/handlers/reactors"
@@ -67,13 +68,15 @@ const (
 	Withdrawn        Kind = "withdrawn"
 	ConsentEnds      Kind = "consentEnds"    // likewise
 	Unanswered       Kind = "unanswered"     // a petition, likewise
+	Extended         Kind = "extended"       // whoever is to answer a petition takes until then, likewise
+	ExtendedHere     Kind = "extendedHere"   // the vault's privacy officers do
 	UnansweredHere   Kind = "unansweredHere" // one that the vault's privacy officers were to answer
 )
 
 // kinds lists the kinds of each topic.
 var kinds = map[Topic][]Kind{
 	Documents: {Issued, Updated, Suspended, Reinstated, Revoked},
-	Expiries:  {DocumentEnds, Unanswered, UnansweredHere},
+	Expiries:  {DocumentEnds, Unanswered, UnansweredHere, Extended, ExtendedHere},
 	Accesses:  {Opened, OpenedByRelative, OpenedByVault, Told, Found, FoundByVault, Refused},
 	Consents:  {Requested, Withdrawn, ConsentEnds},
 }
@@ -99,7 +102,7 @@ type Notice struct {
 func (e *Ebox) Reactor() reactors.Reactor {
 	return reactors.Reactor{
 		Name: "ebox", From: reactors.FromNow, Handle: e.handle,
-		Topics: []string{"document", "consent", "access", "refusal", "term", "citizen.key-destroyed"},
+		Topics: []string{"document", "consent", "access", "refusal", "term", "petition.extended", "citizen.key-destroyed"},
 	}
 }
 
@@ -164,6 +167,12 @@ func (e *Ebox) noticeOf(ctx context.Context, n reactors.Notice, data any) (Notic
 		return Notice{Citizen: f.Citizen, Topic: Consents, Kind: Requested, Organisation: f.Terms.Consumer, Purpose: f.Terms.Purpose}, nil
 	case consent.Withdrawn:
 		return e.withdrawn(ctx, n, f)
+	case petition.Extended:
+		one := Notice{Citizen: f.Citizen, Topic: Expiries, Kind: Extended, Organisation: f.Organisation, Days: domain.BelgianDate(n.Recorded).DaysUntil(f.Deadline)}
+		if f.Organisation.IsZero() {
+			one.Kind = ExtendedHere
+		}
+		return one, nil
 	case term.Announced:
 		return ofTerm(f, domain.BelgianDate(n.Recorded)), nil
 	case access.Authorized:
