@@ -36,7 +36,8 @@ func TestTheAnnexOfTheRegisterIsComplete(t *testing.T) {
 	}
 	said, seen := map[string][]string{}, map[string]bool{}
 	for _, h := range holdings {
-		if h.Kind == "" || h.End == "" || len(h.Places) == 0 || len(h.Keys) == 0 || seen[h.Kind] {
+		open := h.Kind == "traffic" // it names no citizen, and needs no key
+		if h.Kind == "" || h.End == "" || len(h.Places) == 0 || len(h.Keys) == 0 && !open || seen[h.Kind] {
 			t.Errorf("%+v is not complete, or there twice", h)
 		}
 		seen[h.Kind] = true

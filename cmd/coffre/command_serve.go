@@ -35,6 +35,7 @@ type serveOptions struct {
 
 	EboxConfig    string // file; "": nobody is written to
 	BrokersConfig string // file; "": nobody is told through a broker
+	Prices        string // file; "": nothing has a price
 
 	Kurrent kurrentFlags
 
@@ -166,6 +167,7 @@ them; coffre config explain tells what counts and from where, coffre config chec
 	f.StringVar(&o.WebhookURL, "webhook-url", "", "`URL` that is told of changes, signed as Standard Webhooks say")
 	f.StringVar(&o.WebhookSecretFile, "webhook-secret-file", "", "`file` with the webhook's secret, whsec_..., or with two while one replaces the other (coffre webhooks rotate)")
 	f.StringVar(&o.EboxConfig, "ebox-config", "", "`file` that says how citizens are written to in My eBox (docs/ebox.md); the client's secret lies in a file that it names")
+	f.StringVar(&o.Prices, "prices", "", "`file` with what calls cost organisations, and from which month on (docs/traffic.md)")
 	f.StringVar(&o.BrokersConfig, "brokers-config", "", "`file` that says which organisations are told through their message brokers (docs/brokers.md); secrets lie in files that it names")
 	f.StringVar(&at.Log, "store", "", "`address` of the events: sqlite:DIR, postgres://... or esdb://... without a password (default: the data directory)")
 	f.StringVar(&at.ReadModels, "readmodels", "", "`address` of the read models (default: where the events are, or the data directory)")
@@ -187,6 +189,7 @@ them; coffre config explain tells what counts and from where, coffre config chec
 	_ = cmd.MarkFlagFilename("webhook-secret-file")
 	_ = cmd.MarkFlagFilename("ebox-config")
 	_ = cmd.MarkFlagFilename("brokers-config")
+	_ = cmd.MarkFlagFilename("prices")
 	_ = cmd.MarkFlagFilename("oidc-ca-file")
 	_ = cmd.MarkFlagFilename("pages-client-secret-file")
 	_ = cmd.MarkFlagFilename("witness-policy")

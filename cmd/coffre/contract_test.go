@@ -218,6 +218,11 @@ func restOfTheContract(t *testing.T, r *rig) {
 	r.post(t, officer, "/affectedPersons/query", `{"documentType":"householdComposition","consumer":"0203430576","from":"2026-01-01T00:00:00Z","until":"2100-01-01T00:00:00Z","reason":"audit"}`, &struct{}{})
 	r.release(t, officer, "00010100105")
 
+	r.get(t, operator, "/traffic?top=3")
+	r.get(t, operator, "/traffic?format=csv&month=2026-01")
+	r.get(t, consumer, "/monthlyUsage")
+	r.get(t, operator, "/monthlyUsage?format=csv")
+
 	r.get(t, operator, "/projections")
 	var rebuild contract.Rebuild
 	r.post(t, operator, "/projections/wallet/rebuild", "", &rebuild)

@@ -1,16 +1,13 @@
 package main
 
 import (
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"coffre/cmd/coffre/client"
-	"coffre/cmd/coffre/files"
 	"coffre/domain"
 	"coffre/handlers/contract"
 )
@@ -40,17 +37,10 @@ a * stands for the words over which they were. A look is on record.`,
 			if asCSV {
 				ask.Format = contract.FigureFormatCsv
 			}
-			return p.asks(cmd.Context(), at, me.grant(), func(c *client.Client) (err error) {
+			return p.asks(cmd.Context(), at, me.grant(), func(c *client.Client) error {
 				if asCSV {
-					body, err := client.Stream(c.GetFigures(cmd.Context(), ask))
-					if err != nil {
-						return err
-					}
-					defer func() { err = errors.Join(err, body.Close()) }()
-					if _, err := io.Copy(p.Out, body); err != nil {
-						return fmt.Errorf("fetch the figures: %w", files.Cause(err))
-					}
-					return nil
+					r, err := c.GetFigures(cmd.Context(), ask)
+					return p.passCSV("figures", r, err)
 				}
 				r, err := client.Read[contract.Figures](c.GetFigures(cmd.Context(), ask))
 				if err != nil {

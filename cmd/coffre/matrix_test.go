@@ -241,6 +241,8 @@ var accessMatrix = map[string][]cell{
 	"proposeRelease":          {{body: theProposal, may: by(202, anOfficer, secondOfficer), refusal: "202", fresh: true, before: destroyed}},
 	"publishRegistry":         {{body: `{registry}`, may: by(200, anOperator)}},
 	"queryAffectedPersons":    {{body: `{"documentType":"diploma","consumer":"0316380841","from":"2026-01-01T00:00:00Z","until":"2026-02-01T00:00:00Z","reason":"audit"}`, may: by(200, anOfficer, secondOfficer), absent: by(200, anOfficer, secondOfficer)}},
+	"getTraffic":              {{may: by(200, anOperator)}},
+	"getMonthlyUsage":         {{refusal: "200"}},
 	"getFigures":              {{may: by(200, anOfficer, secondOfficer), absent: by(200, anOfficer, secondOfficer)}},
 	"queryConsentLog":         {{body: `{"citizenId":"{citizenId}"}`, may: by(200, anOfficer, secondOfficer), absent: by(200, anOfficer, secondOfficer)}},
 	"queryDocuments":          {{query: "pageSize=200", body: `{}`, may: by(200, source), refusal: "200", shows: "documentId"}, {body: `{"ssin":"{ssin}"}`, may: by(200, source, sayer), refusal: "200"}},

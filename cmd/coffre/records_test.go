@@ -188,6 +188,8 @@ var recordedOperations = map[string]left{
 	"getRebuild":              none(tellsNobody),
 	"listWebhooks":            none(tellsNobody),
 	"listReactors":            none(tellsNobody),
+	"getTraffic":              none(tellsNobody),
+	"getMonthlyUsage":         none(tellsNobody),
 	"listPoison":              none(tellsNobody),
 	"listEboxMessages":        none(tellsNobody),
 	"retryEboxMessages":       events("audit.operated"),

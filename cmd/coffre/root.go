@@ -78,7 +78,7 @@ func newRoot(p *program) (root *cobra.Command, started *bool) {
 	root.AddCommand(
 		newServe(p), newDestroyer(p), newRotator(p), newDemo(p), newToken(p),
 		newRegistry(p), newDocuments(p), newWallet(p), newCitizens(p), newCorrections(p), newConsents(p), newAccesses(p), newPetitions(p), newInvestigations(p), newPreferences(p), newSignals(p), newSubscriptions(p), newMandates(p), newRestrictions(p), newHolds(p), newErase(p), newReleases(p), newSuppressions(p),
-		newAudit(p), newWitness(p), newExport(p), newFigures(p), newProjections(p), newReactors(p), newPoison(p), newEbox(p), newWebhooks(p), newIdentity(p), newKeys(p), newBackup(p), newRestore(p), newStore(p),
+		newAudit(p), newWitness(p), newExport(p), newFigures(p), newTraffic(p), newProjections(p), newReactors(p), newPoison(p), newEbox(p), newWebhooks(p), newIdentity(p), newKeys(p), newBackup(p), newRestore(p), newStore(p),
 		newConfig(p), newUpgrade(p), newHealth(p), newPlan(p), newBench(p), newVersion(p), newHelp(),
 	)
 	root.SetIn(p.In)

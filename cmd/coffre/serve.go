@@ -168,6 +168,11 @@ func (o serveOptions) vaultOptions() (vo vault.Options, err error) {
 		}
 		vo.Ebox.Dev = o.Dev
 	}
+	if o.Prices != "" {
+		if vo.Prices, err = vault.ReadPrices(o.Prices); err != nil {
+			return vo, fmt.Errorf("--prices (COFFRE_PRICES): %w", err)
+		}
+	}
 	if o.BrokersConfig != "" {
 		if vo.Brokers, err = vault.ReadBrokersConfig(o.BrokersConfig, o.Dev); err != nil {
 			return vo, fmt.Errorf("--brokers-config (COFFRE_BROKERS_CONFIG): %w", err)

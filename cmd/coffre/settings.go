@@ -83,6 +83,7 @@ var settings = []setting{
 	{key: "webhook-url", fill: true}, {key: "webhook-secret-file", fill: true, file: true, secret: true},
 	{key: "ebox-config", fill: true, file: true},
 	{key: "brokers-config", fill: true, file: true},
+	{key: "prices", fill: true, file: true},
 	{key: "kurrent-listen", fill: true},
 	{key: "kurrent-cert", fill: true, file: true}, {key: "kurrent-key", fill: true, file: true}, {key: "kurrent-users", fill: true, file: true},
 

@@ -7,6 +7,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
+	"coffre/eventstore/traffic"
 	"coffre/handlers/work"
 	"coffre/projections/evidence"
 	"coffre/projections/signals"
@@ -28,6 +29,8 @@ type Vault struct {
 	Reactors      Reactors      // nil: likewise
 	Subscriptions Subscriptions // nil: organisations have none here
 	Ebox          EboxDesk      // nil: citizens are not written to in My eBox
+	Traffic       *traffic.Table
+	Prices        *Prices // nil: nothing has a price
 	// Witnesses have the cosignatures of checkpoints; nil: none are served.
 	Witnesses *transparency.Witnesses
 	// Review is how long an erasure is remembered before it is due for a review.

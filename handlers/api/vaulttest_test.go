@@ -35,6 +35,7 @@ import (
 	"coffre/eventstore/seal/keysdb"
 	"coffre/eventstore/seal/ringtest"
 	"coffre/eventstore/seal/shred"
+	"coffre/eventstore/traffic"
 	"coffre/handlers/acting"
 	"coffre/handlers/contract"
 	"coffre/handlers/disclosure"
@@ -89,6 +90,8 @@ type settings struct {
 	Backups    Backups
 	Webhooks   Webhooks
 	Reactors   Reactors
+	Traffic    *traffic.Table
+	Prices     *Prices
 }
 
 // vault returns a new vault made of copies of the settings.
@@ -96,7 +99,7 @@ func (s settings) vault() *Vault {
 	recorder, disclosing, working := s.Recorder, s.Disclosure, s.Work
 	disclosing.Recorder = &recorder
 	working.Discloser = disclosure.New(disclosing)
-	return &Vault{Worker: work.New(working), Evidence: s.Evidence, Signals: s.Signals, Backups: s.Backups, Webhooks: s.Webhooks, Reactors: s.Reactors}
+	return &Vault{Worker: work.New(working), Evidence: s.Evidence, Signals: s.Signals, Backups: s.Backups, Webhooks: s.Webhooks, Reactors: s.Reactors, Traffic: s.Traffic, Prices: s.Prices}
 }
 
 // switched is a part of a vault that a test replaces while the vault runs.
@@ -196,6 +199,9 @@ func newVaultOn(t testing.TB, dir string, db *keysdb.DB, change ...func(*registr
 		Destroyer: ring.Destroyer, Rotator: ring.Rotator, Shreds: shred.Open(filepath.Join(dir, "shred.list")),
 		ConsentLog: consentlog.New(), Erasures: erasures.New(), Exports: work.NewExportFolder(t.TempDir()), Keeper: "a test's",
 		LogSigner: tv.Keeper, CertificateSigner: tv.Keeper,
+	}
+	if m.Traffic, err = traffic.Open(t.Context(), tv.KeysDB, traffic.Options{Now: tv.Clock.Now}); err != nil {
+		t.Fatal(err)
 	}
 	m.Evidence, m.Signals, m.Terms = evidence.New(), signals.New(), terms.New()
 	tv.running = projectiontest.Start(t, tv.Store, t.TempDir(), m.Disclosure.Wallets, m.Work.ConsentLog, m.Disclosure.AccessLog, m.Evidence, m.Work.Erasures, m.Signals, m.Terms)

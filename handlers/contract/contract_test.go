@@ -198,6 +198,8 @@ var boundedArrays = map[string]string{
 	"getProcessingRegister": "made of one published registry, whose size is bounded when it is published",
 	"getCondition":          "one reason for each part of the program that can fail",
 	"listWebhooks":          "at most one",
+	"getTraffic":            "as many as are asked for, at most a hundred in a list; a month has 31 days",
+	"getMonthlyUsage":       "what the organisations of the registry called, by operation of the contract",
 	"listReactors":          "the reactors of the program, and of former ones",
 	"listPoison":            "the two hundred that were set aside first",
 	"listEboxMessages":      "the two hundred that were made first",

@@ -810,6 +810,7 @@ const (
 	HoldingEndDaysAfter      HoldingEnd = "daysAfter"
 	HoldingEndDocumentErased HoldingEnd = "documentErased"
 	HoldingEndHoursAfter     HoldingEnd = "hoursAfter"
+	HoldingEndMonthsAfter    HoldingEnd = "monthsAfter"
 	HoldingEndNever          HoldingEnd = "never"
 	HoldingEndOperator       HoldingEnd = "operator"
 	HoldingEndReleased       HoldingEnd = "released"
@@ -826,6 +827,8 @@ func (e HoldingEnd) Valid() bool {
 	case HoldingEndDocumentErased:
 		return true
 	case HoldingEndHoursAfter:
+		return true
+	case HoldingEndMonthsAfter:
 		return true
 	case HoldingEndNever:
 		return true
@@ -865,6 +868,7 @@ const (
 	HoldingKindProofs          HoldingKind = "proofs"
 	HoldingKindRequests        HoldingKind = "requests"
 	HoldingKindSessions        HoldingKind = "sessions"
+	HoldingKindTraffic         HoldingKind = "traffic"
 )
 
 // Valid indicates whether the value is a known member of the HoldingKind enum.
@@ -915,6 +919,8 @@ func (e HoldingKind) Valid() bool {
 	case HoldingKindRequests:
 		return true
 	case HoldingKindSessions:
+		return true
+	case HoldingKindTraffic:
 		return true
 	default:
 		return false
@@ -1647,6 +1653,39 @@ func (e TaskState) Valid() bool {
 	}
 }
 
+// Defines values for TrafficRole.
+const (
+	TrafficRoleAuditor        TrafficRole = "auditor"
+	TrafficRoleCitizen        TrafficRole = "citizen"
+	TrafficRoleConsumer       TrafficRole = "consumer"
+	TrafficRoleIssuer         TrafficRole = "issuer"
+	TrafficRoleNone           TrafficRole = "none"
+	TrafficRoleOperator       TrafficRole = "operator"
+	TrafficRolePrivacyOfficer TrafficRole = "privacyOfficer"
+)
+
+// Valid indicates whether the value is a known member of the TrafficRole enum.
+func (e TrafficRole) Valid() bool {
+	switch e {
+	case TrafficRoleAuditor:
+		return true
+	case TrafficRoleCitizen:
+		return true
+	case TrafficRoleConsumer:
+		return true
+	case TrafficRoleIssuer:
+		return true
+	case TrafficRoleNone:
+		return true
+	case TrafficRoleOperator:
+		return true
+	case TrafficRolePrivacyOfficer:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for WebhookDeliveryState.
 const (
 	WebhookDeliveryStateDelivered WebhookDeliveryState = "delivered"
@@ -2190,6 +2229,11 @@ type AffectedTotals struct {
 // AgeRecipient a public key as age-keygen prints it
 type AgeRecipient = string
 
+// Amount of money, with two to six decimals
+//
+// Example: 12.50
+type Amount = string
+
 // AskedPredicate defines model for AskedPredicate.
 type AskedPredicate struct {
 	// Name a question the registry defines for a type
@@ -2301,6 +2345,11 @@ type BackupReport struct {
 	// Sha256 the SHA-256 of a file, in hexadecimal digits
 	Sha256 FileDigest `json:"sha256"`
 }
+
+// CalendarMonth a month in Belgium
+//
+// Example: 2026-11
+type CalendarMonth = string
 
 // CaseReference the caller's file number; kept sealed
 //
@@ -3886,7 +3935,7 @@ type HiddenAccess struct {
 
 // HoldingEnd until when it can be read: `documentErased` and `citizenErased` until the keys are
 // destroyed, `released` until the privacy officers release it, `daysAfter` for seven days,
-// `hoursAfter` for eight hours at most,
+// `hoursAfter` for eight hours at most, `monthsAfter` for thirteen months,
 // `replaced` until it is sent or replaced, `operator` for as long as the operator states.
 type HoldingEnd string
 
@@ -4408,6 +4457,35 @@ type Mandates struct {
 // MediaType application/pdf, application/xml, image/jpeg or image/png
 type MediaType = string
 
+// MonthlyUsage defines model for MonthlyUsage.
+type MonthlyUsage struct {
+	// At when it was asked
+	At time.Time `json:"at"`
+
+	// Currency of the prices, by ISO 4217; absent where there are none
+	//
+	// Example: EUR
+	Currency string `json:"currency,omitempty,omitzero"`
+
+	// Month a month in Belgium
+	//
+	// Example: 2026-11
+	Month CalendarMonth `json:"month"`
+
+	// Organizations those with any call
+	Organizations []OrganizationUsage `json:"organizations"`
+
+	// PricesFrom a day in Belgium
+	//
+	// Example: 2026-03-01
+	PricesFrom Day `json:"pricesFrom,omitempty,omitzero"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
 // MultiLanguage defines model for MultiLanguage.
 type MultiLanguage struct {
 	De string `json:"de,omitempty,omitzero"`
@@ -4422,10 +4500,40 @@ type NoticeState string
 // NoticeWay eboxEach: a message in My eBox each time; eboxDaily: one message in My eBox for a day
 type NoticeWay string
 
+// OperationName an operation of this contract; `none` for a path outside it
+//
+// Example: accessDocument
+type OperationName = string
+
 // OperatorReason Example: {"reason":"maintenance"}
 type OperatorReason struct {
 	// Reason Example: issuedInError
 	Reason ReasonCode `json:"reason"`
+}
+
+// OrganizationUsage defines model for OrganizationUsage.
+type OrganizationUsage struct {
+	// Calls that succeeded
+	Calls int64 `json:"calls"`
+
+	// Costs of money, with two to six decimals
+	//
+	// Example: 12.50
+	Costs Amount      `json:"costs,omitempty,omitzero"`
+	Lines []UsageLine `json:"lines"`
+
+	// Monthly of money, with two to six decimals
+	//
+	// Example: 12.50
+	Monthly Amount `json:"monthly,omitempty,omitzero"`
+
+	// Organization number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	Organization EnterpriseNumber `json:"organization"`
+
+	// Refused that were answered with a problem
+	Refused int64 `json:"refused"`
 }
 
 // PepperPhase defines model for PepperPhase.
@@ -4771,7 +4879,7 @@ type ProcessingController struct {
 type ProcessingHolding struct {
 	// End until when it can be read: `documentErased` and `citizenErased` until the keys are
 	// destroyed, `released` until the privacy officers release it, `daysAfter` for seven days,
-	// `hoursAfter` for eight hours at most,
+	// `hoursAfter` for eight hours at most, `monthsAfter` for thirteen months,
 	// `replaced` until it is sent or replaced, `operator` for as long as the operator states.
 	End HoldingEnd `json:"end"`
 
@@ -5705,6 +5813,113 @@ type TaskState string
 // TextVersion defines model for TextVersion.
 type TextVersion = string
 
+// Traffic defines model for Traffic.
+type Traffic struct {
+	// At when it was asked
+	At      time.Time       `json:"at"`
+	Callers []TrafficCaller `json:"callers"`
+
+	// Days those with any request
+	Days []TrafficDay `json:"days"`
+
+	// Failed answered with a status of 500 or more
+	Failed int64 `json:"failed"`
+
+	// Month a month in Belgium
+	//
+	// Example: 2026-11
+	Month      CalendarMonth      `json:"month"`
+	Operations []TrafficOperation `json:"operations"`
+
+	// Problems what was answered instead
+	Problems []TrafficProblem `json:"problems"`
+
+	// Refused answered with a status from 400 to 499
+	Refused  int64 `json:"refused"`
+	Requests int64 `json:"requests"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
+// TrafficCaller defines model for TrafficCaller.
+type TrafficCaller struct {
+	Failed int64 `json:"failed"`
+
+	// Organization number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	Organization EnterpriseNumber `json:"organization,omitempty,omitzero"`
+	Refused      int64            `json:"refused"`
+	Requests     int64            `json:"requests"`
+
+	// Role `none` where nobody was let in
+	Role TrafficRole `json:"role"`
+}
+
+// TrafficDay defines model for TrafficDay.
+type TrafficDay struct {
+	// Date a day in Belgium
+	//
+	// Example: 2026-03-01
+	Date Day `json:"date"`
+
+	// Failed answered with a status of 500 or more
+	Failed int64 `json:"failed"`
+
+	// Refused answered with a status from 400 to 499
+	Refused  int64 `json:"refused"`
+	Requests int64 `json:"requests"`
+}
+
+// TrafficOperation defines model for TrafficOperation.
+type TrafficOperation struct {
+	Failed int64 `json:"failed"`
+
+	// HalfWithin milliseconds within which half of the requests that succeeded were answered, one of 10, 50, 250, 1000, 5000, 30000; absent when it took longer, or none succeeded
+	HalfWithin int `json:"halfWithin,omitempty,omitzero"`
+
+	// MostWithin the same of nineteen in twenty
+	MostWithin int `json:"mostWithin,omitempty,omitzero"`
+
+	// Operation an operation of this contract; `none` for a path outside it
+	//
+	// Example: accessDocument
+	Operation OperationName `json:"operation"`
+	Refused   int64         `json:"refused"`
+	Requests  int64         `json:"requests"`
+}
+
+// TrafficProblem defines model for TrafficProblem.
+type TrafficProblem struct {
+	// Operation an operation of this contract; `none` for a path outside it
+	//
+	// Example: accessDocument
+	Operation OperationName `json:"operation"`
+
+	// Organization number in the Crossroads Bank for Enterprises
+	//
+	// Example: 0206731645
+	Organization EnterpriseNumber `json:"organization,omitempty,omitzero"`
+
+	// Problem the last part of a problem type of ours
+	//
+	// Example: consentWithdrawn
+	Problem  ProblemSlug `json:"problem,omitempty,omitzero"`
+	Requests int64       `json:"requests"`
+
+	// Role `none` where nobody was let in
+	Role TrafficRole `json:"role"`
+
+	// Status of HTTP
+	Status int `json:"status"`
+}
+
+// TrafficRole `none` where nobody was let in
+type TrafficRole string
+
 // TrimmedKeys the versions of the key-encryption key that could open what was erased are destroyed
 type TrimmedKeys struct {
 	// OldestVersion the oldest version that was still there
@@ -5775,6 +5990,33 @@ type Usage struct {
 // UsageHeartbeat defines model for UsageHeartbeat.
 type UsageHeartbeat struct {
 	Status HeartbeatStatus `json:"status"`
+}
+
+// UsageLine defines model for UsageLine.
+type UsageLine struct {
+	// Calls that succeeded
+	Calls int64 `json:"calls"`
+
+	// Costs of money, with two to six decimals
+	//
+	// Example: 12.50
+	Costs Amount `json:"costs,omitempty,omitzero"`
+
+	// Operation an operation of this contract; `none` for a path outside it
+	//
+	// Example: accessDocument
+	Operation OperationName `json:"operation"`
+
+	// Price of money, with two to six decimals
+	//
+	// Example: 12.50
+	Price Amount `json:"price,omitempty,omitzero"`
+
+	// Refused that were answered with a problem
+	Refused int64 `json:"refused"`
+
+	// Role `none` where nobody was let in
+	Role TrafficRole `json:"role"`
 }
 
 // UsagePeriod defines model for UsagePeriod.
@@ -6220,6 +6462,11 @@ type OfCitizen = CitizenID
 
 // PageSize defines model for PageSize.
 type PageSize = int32
+
+// TrafficMonth a month in Belgium
+//
+// Example: 2026-11
+type TrafficMonth = CalendarMonth
 
 // TreeSize defines model for TreeSize.
 type TreeSize = int64
@@ -7070,6 +7317,15 @@ type EndMandateParams struct {
 	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
 }
 
+// GetMonthlyUsageParams defines parameters for GetMonthlyUsage.
+type GetMonthlyUsageParams struct {
+	// Month a month in Belgium; this one when absent
+	Month TrafficMonth `form:"month,omitempty" json:"month,omitempty,omitzero"`
+
+	// Format one object of JSON, or CSV
+	Format FigureFormat `form:"format,omitempty" json:"format,omitempty,omitzero"`
+}
+
 // ListPetitionsParams defines parameters for ListPetitions.
 type ListPetitionsParams struct {
 	// CitizenID whose; a representative names the person they act for
@@ -7239,6 +7495,18 @@ type ListSuppressionsParams struct {
 
 	// PageSize how many at most
 	PageSize PageSize `form:"pageSize,omitempty" json:"pageSize,omitempty,omitzero"`
+}
+
+// GetTrafficParams defines parameters for GetTraffic.
+type GetTrafficParams struct {
+	// Month a month in Belgium; this one when absent
+	Month TrafficMonth `form:"month,omitempty" json:"month,omitempty,omitzero"`
+
+	// Top most items in a list; 5 when absent
+	Top int `form:"top,omitempty" json:"top,omitempty,omitzero"`
+
+	// Format one object of JSON, or CSV
+	Format FigureFormat `form:"format,omitempty" json:"format,omitempty,omitzero"`
 }
 
 // CreateWebhookSubscriptionParams defines parameters for CreateWebhookSubscription.
@@ -7738,6 +8006,9 @@ type ServerInterface interface {
 	// EndMandate End a mandate at once
 	// (POST /mandates/{mandateId}/end)
 	EndMandate(w http.ResponseWriter, r *http.Request, mandateID MandateID, params EndMandateParams)
+	// GetMonthlyUsage What each organisation used in a month, and what that costs
+	// (GET /monthlyUsage)
+	GetMonthlyUsage(w http.ResponseWriter, r *http.Request, params GetMonthlyUsageParams)
 	// ListPetitions Petitions, oldest first, without their texts
 	// (GET /petitions)
 	ListPetitions(w http.ResponseWriter, r *http.Request, params ListPetitionsParams)
@@ -7810,6 +8081,9 @@ type ServerInterface interface {
 	// ListSuppressions What the vault remembers of erased persons
 	// (GET /suppressions)
 	ListSuppressions(w http.ResponseWriter, r *http.Request, params ListSuppressionsParams)
+	// GetTraffic Who called what in a month, where it was refused, and how long it took
+	// (GET /traffic)
+	GetTraffic(w http.ResponseWriter, r *http.Request, params GetTrafficParams)
 	// ListWebhookSubscriptions The webhooks of the calling organisation, oldest first
 	// (GET /webhookSubscriptions)
 	ListWebhookSubscriptions(w http.ResponseWriter, r *http.Request)
@@ -13496,6 +13770,52 @@ func (siw *ServerInterfaceWrapper) EndMandate(w http.ResponseWriter, r *http.Req
 	handler.ServeHTTP(w, r)
 }
 
+// GetMonthlyUsage operation middleware
+func (siw *ServerInterfaceWrapper) GetMonthlyUsage(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetMonthlyUsageParams
+
+	// ------------- Optional query parameter "month" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "month", r.URL.Query(), &params.Month, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "month"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "month", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetMonthlyUsage(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListPetitions operation middleware
 func (siw *ServerInterfaceWrapper) ListPetitions(w http.ResponseWriter, r *http.Request) {
 
@@ -14687,6 +15007,65 @@ func (siw *ServerInterfaceWrapper) ListSuppressions(w http.ResponseWriter, r *ht
 	handler.ServeHTTP(w, r)
 }
 
+// GetTraffic operation middleware
+func (siw *ServerInterfaceWrapper) GetTraffic(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params GetTrafficParams
+
+	// ------------- Optional query parameter "month" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "month", r.URL.Query(), &params.Month, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "month"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "month", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "top" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "top", r.URL.Query(), &params.Top, runtime.BindQueryParameterOptions{Type: "integer", Format: "int32"})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "top"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "top", Err: err})
+		}
+		return
+	}
+
+	// ------------- Optional query parameter "format" -------------
+
+	err = runtime.BindQueryParameterWithOptions("form", true, false, "format", r.URL.Query(), &params.Format, runtime.BindQueryParameterOptions{Type: "string", Format: ""})
+	if err != nil {
+		var requiredError *runtime.RequiredParameterError
+		if errors.As(err, &requiredError) {
+			siw.ErrorHandlerFunc(w, r, &RequiredParamError{ParamName: "format"})
+		} else {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "format", Err: err})
+		}
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetTraffic(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
 // ListWebhookSubscriptions operation middleware
 func (siw *ServerInterfaceWrapper) ListWebhookSubscriptions(w http.ResponseWriter, r *http.Request) {
 
@@ -15408,6 +15787,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/mandates", wrapper.GrantMandate)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/mandates/{mandateId}/accept", wrapper.AcceptMandate)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/mandates/{mandateId}/end", wrapper.EndMandate)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/monthlyUsage", wrapper.GetMonthlyUsage)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/petitions", wrapper.ListPetitions)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/petitions/{petitionId}", wrapper.GetPetition)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/petitions/{petitionId}/answer", wrapper.AnswerPetition)
@@ -15432,6 +15812,7 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/signals", wrapper.ListSignals)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/signingKeys", wrapper.GetSigningKeys)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/suppressions", wrapper.ListSuppressions)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/traffic", wrapper.GetTraffic)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/webhookSubscriptions", wrapper.ListWebhookSubscriptions)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/webhookSubscriptions", wrapper.CreateWebhookSubscription)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/webhookSubscriptions/{webhookSubscriptionId}/deliveries", wrapper.ListWebhookDeliveries)
@@ -20270,6 +20651,65 @@ func (response EndMandatedefaultApplicationProblemPlusJSONResponse) VisitEndMand
 	return err
 }
 
+type GetMonthlyUsageRequestObject struct {
+	Params GetMonthlyUsageParams
+}
+
+type GetMonthlyUsageResponseObject interface {
+	VisitGetMonthlyUsageResponse(w http.ResponseWriter) error
+}
+
+type GetMonthlyUsage200JSONResponse MonthlyUsage
+
+func (response GetMonthlyUsage200JSONResponse) VisitGetMonthlyUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetMonthlyUsage200TextCsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetMonthlyUsage200TextCsvResponse) VisitGetMonthlyUsageResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetMonthlyUsagedefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetMonthlyUsagedefaultApplicationProblemPlusJSONResponse) VisitGetMonthlyUsageResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListPetitionsRequestObject struct {
 	Params ListPetitionsParams
 }
@@ -21339,6 +21779,65 @@ func (response ListSuppressionsdefaultApplicationProblemPlusJSONResponse) VisitL
 	return err
 }
 
+type GetTrafficRequestObject struct {
+	Params GetTrafficParams
+}
+
+type GetTrafficResponseObject interface {
+	VisitGetTrafficResponse(w http.ResponseWriter) error
+}
+
+type GetTraffic200JSONResponse Traffic
+
+func (response GetTraffic200JSONResponse) VisitGetTrafficResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetTraffic200TextCsvResponse struct {
+	Body          io.Reader
+	ContentLength int64
+}
+
+func (response GetTraffic200TextCsvResponse) VisitGetTrafficResponse(w http.ResponseWriter) error {
+
+	w.Header().Set("Content-Type", "text/csv")
+	if response.ContentLength != 0 {
+		w.Header().Set("Content-Length", fmt.Sprint(response.ContentLength))
+	}
+	w.WriteHeader(200)
+
+	if closer, ok := response.Body.(io.ReadCloser); ok {
+		defer closer.Close()
+	}
+	_, err := io.Copy(w, response.Body)
+	return err
+}
+
+type GetTrafficdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetTrafficdefaultApplicationProblemPlusJSONResponse) VisitGetTrafficResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
 type ListWebhookSubscriptionsRequestObject struct {
 }
 
@@ -22075,6 +22574,9 @@ type StrictServerInterface interface {
 	// EndMandate End a mandate at once
 	// (POST /mandates/{mandateId}/end)
 	EndMandate(ctx context.Context, request EndMandateRequestObject) (EndMandateResponseObject, error)
+	// GetMonthlyUsage What each organisation used in a month, and what that costs
+	// (GET /monthlyUsage)
+	GetMonthlyUsage(ctx context.Context, request GetMonthlyUsageRequestObject) (GetMonthlyUsageResponseObject, error)
 	// ListPetitions Petitions, oldest first, without their texts
 	// (GET /petitions)
 	ListPetitions(ctx context.Context, request ListPetitionsRequestObject) (ListPetitionsResponseObject, error)
@@ -22147,6 +22649,9 @@ type StrictServerInterface interface {
 	// ListSuppressions What the vault remembers of erased persons
 	// (GET /suppressions)
 	ListSuppressions(ctx context.Context, request ListSuppressionsRequestObject) (ListSuppressionsResponseObject, error)
+	// GetTraffic Who called what in a month, where it was refused, and how long it took
+	// (GET /traffic)
+	GetTraffic(ctx context.Context, request GetTrafficRequestObject) (GetTrafficResponseObject, error)
 	// ListWebhookSubscriptions The webhooks of the calling organisation, oldest first
 	// (GET /webhookSubscriptions)
 	ListWebhookSubscriptions(ctx context.Context, request ListWebhookSubscriptionsRequestObject) (ListWebhookSubscriptionsResponseObject, error)
@@ -25009,6 +25514,32 @@ func (sh *strictHandler) EndMandate(w http.ResponseWriter, r *http.Request, mand
 	}
 }
 
+// GetMonthlyUsage operation middleware
+func (sh *strictHandler) GetMonthlyUsage(w http.ResponseWriter, r *http.Request, params GetMonthlyUsageParams) {
+	var request GetMonthlyUsageRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetMonthlyUsage(ctx, request.(GetMonthlyUsageRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetMonthlyUsage")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetMonthlyUsageResponseObject); ok {
+		if err := validResponse.VisitGetMonthlyUsageResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
 // ListPetitions operation middleware
 func (sh *strictHandler) ListPetitions(w http.ResponseWriter, r *http.Request, params ListPetitionsParams) {
 	var request ListPetitionsRequestObject
@@ -25690,6 +26221,32 @@ func (sh *strictHandler) ListSuppressions(w http.ResponseWriter, r *http.Request
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(ListSuppressionsResponseObject); ok {
 		if err := validResponse.VisitListSuppressionsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetTraffic operation middleware
+func (sh *strictHandler) GetTraffic(w http.ResponseWriter, r *http.Request, params GetTrafficParams) {
+	var request GetTrafficRequestObject
+
+	request.Params = params
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetTraffic(ctx, request.(GetTrafficRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetTraffic")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetTrafficResponseObject); ok {
+		if err := validResponse.VisitGetTrafficResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

@@ -51,6 +51,7 @@ type Call struct {
 
 	onAnswered []func(whole bool)
 	problem    bool          // the answer is a problem
+	slug       string        // last word of the problem's type; "": none was answered
 	body       *body         // as it came; nil: there is none
 	dpop       bool          // the token came with the scheme DPoP
 	answer     *answer       // nil outside a server's requests

@@ -42,7 +42,7 @@ func atSocket(t *testing.T, s ControlSocket, c call, bearer string, account *Acc
 // known by the account of their process and with why they came.
 func TestControlSocketServesOperatorsAlone(t *testing.T) {
 	operators := map[string]bool{
-		"getCondition":    true,
+		"getCondition": true, "getTraffic": true, "getMonthlyUsage": true,
 		"listDueErasures": true, "listProjections": true, "getRebuild": true, "listWebhooks": true, "listReactors": true, "listPoison": true, "pauseReactor": true, "resumeReactor": true, "retryPoison": true, "dropPoison": true, "listEboxMessages": true, "retryEboxMessages": true, "listWebhookSubscriptions": true, "listWebhookDeliveries": true, "enableWebhookSubscription": true, "replayWebhookSubscription": true, "removeWebhookSubscription": true, "listAttachments": true, "getIdentityProvider": true, "proposeIdentityProvider": true, "approveIdentityProvider": true, "enableWebhook": true, "replayWebhook": true, "rotateWebhook": true, "rebuildProjection": true, "getKeys": true, "rotateKeys": true,
 		"createBackup": true, "reportVerifiedBackup": true, "reportBackupElsewhere": true, "retireKeys": true, "trimKeys": true,
 		"rotatePepper": true, "rotateAudit": true, "rotateRequests": true, "publishRegistry": true,

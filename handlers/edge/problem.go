@@ -203,8 +203,9 @@ func (s *Server) problem(w http.ResponseWriter, r *http.Request, err error) {
 	if wait > 0 {
 		p.RetryAfterSec = setRetryAfter(h, wait)
 	}
+	call.slug = p.Type[strings.LastIndexByte(p.Type, ':')+1:]
 	if s.Refused != nil {
-		s.Refused(call.Operation, p.Type[strings.LastIndexByte(p.Type, ':')+1:])
+		s.Refused(call.Operation, call.slug)
 	}
 	s.drain(w, call.body)
 	w.WriteHeader(p.Status)

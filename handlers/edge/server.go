@@ -17,6 +17,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"coffre/domain"
 	"coffre/handlers/contract"
 )
 
@@ -67,11 +68,10 @@ type Server struct {
 	// Tile returns a tile of the tree over the log by its path behind /log/tile/. nil: none is
 	// served.
 	Tile func(ctx context.Context, path string) ([]byte, error)
-	// Observe is called after every request; operation is "" when the contract has none
-	// for it. nil: not called.
-	Observe func(operation string, status int, took time.Duration)
+	// Observe is called after every request; it must not block. nil: not called.
+	Observe func(Observed)
 	// Refused is called with the last word of the problem's type for every problem that is
-	// answered; operation is as for Observe. nil: not called.
+	// answered; operation is as in Observed. nil: not called.
 	Refused func(operation, problem string)
 
 	health healthCache
@@ -79,6 +79,17 @@ type Server struct {
 	drains drains
 
 	underWay underWay
+}
+
+// Observed is what is told of a request that was answered.
+type Observed struct {
+	Operation    string // of the contract; "" when it has none for the request
+	Status       int
+	Problem      string              // last word of the type of the problem that was answered; "": none was
+	Role         domain.Role         // "": nobody was let in
+	Organisation domain.Organisation // of whoever was let in; "" for a role that is of none
+	Received     time.Time
+	Took         time.Duration // from the request's head to the end of its answer
 }
 
 // uncontracted lists the routes that are served and not in the contract, with reasons.
@@ -207,7 +218,9 @@ func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.problem(out, r, fmt.Errorf("panic (%T): %s", p, Frames(debug.Stack())))
 		}
 		if s.Observe != nil {
-			s.Observe(call.Operation, out.status, s.Now().Sub(began))
+			s.Observe(Observed{
+				Operation: call.Operation, Status: out.status, Problem: call.slug, Role: call.Role, Organisation: call.Organisation, Received: began, Took: s.Now().Sub(began),
+			})
 		}
 	}()
 	switch {

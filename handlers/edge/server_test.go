@@ -140,13 +140,13 @@ func TestCall(t *testing.T) {
 	var got Call
 	e.do = func(_ http.ResponseWriter, r *http.Request) { got = *CallFrom(r.Context()) }
 	var seen string
-	e.Observe = func(operation string, status int, _ time.Duration) { seen = operation + http.StatusText(status) }
+	e.Observe = func(o Observed) { seen = o.Operation + http.StatusText(o.Status) + o.Problem + string(o.Role) }
 	c := calls(t)[slices.IndexFunc(calls(t), func(c call) bool { return c.OperationID == "issueDocument" })]
 	w := e.send(c.Request(c.Body))
 	if got.Role != domain.RoleIssuer || got.Operation != "issueDocument" || got.Trace.String() != w.Header().Get("BelGov-Trace-Id") || string(got.Body) != string(c.Body) || got.Received.IsZero() {
 		t.Errorf("call %+v", got)
 	}
-	if seen != "issueDocument" { // nothing was written: no status
+	if seen != "issueDocumentissuer" { // nothing was written: no status
 		t.Errorf("observed %q", seen)
 	}
 	if outside := CallFrom(t.Context()); outside.Role != "" || outside.Operation != "" {

@@ -45,6 +45,27 @@ func TestAnOperatorRotatesKeys(t *testing.T) {
 	}
 }
 
+// An operator sees who called what, day by day in a chart with its numbers, and what it costs.
+func TestAnOperatorSeesTraffic(t *testing.T) {
+	s, c := newOperator(t)
+	s.answers["/traffic"] = contract.Traffic{
+		Month: "2026-11", Requests: 12345, Refused: 7, Failed: 1,
+		Days:       []contract.TrafficDay{{Date: "2026-11-28", Requests: 12000, Refused: 7}, {Date: "2026-11-29", Requests: 345, Failed: 1}},
+		Callers:    []contract.TrafficCaller{{Role: contract.TrafficRoleConsumer, Organization: "0203430576", Requests: 12000, Refused: 7}, {Role: contract.TrafficRoleNone, Requests: 1, Failed: 1}},
+		Operations: []contract.TrafficOperation{{Operation: "accessDocument", Requests: 12000, HalfWithin: 50, MostWithin: 1000}},
+		Problems:   []contract.TrafficProblem{{Role: contract.TrafficRoleConsumer, Organization: "0203430576", Operation: "accessDocument", Status: 403, Problem: "noBasis", Requests: 7}},
+	}
+	s.answers["/monthlyUsage"] = contract.MonthlyUsage{Month: "2026-11", Currency: "EUR", PricesFrom: "2026-01-01", Organizations: []contract.OrganizationUsage{{Organization: "0203430576", Calls: 11993, Refused: 7, Costs: "149.91", Lines: []contract.UsageLine{}}}}
+	body := s.page(c, "/operator/traffic?month=2026-11", speaking("en"))
+	if missing := lacks(body, "12,345 requests", "11,993", "nobody who was let in", "403 noBasis", "1,000 ms", "149.91", "EUR", "/operator/traffic?month=2026-10"); missing != nil || !strings.Contains(body, "<svg") {
+		t.Errorf("the page lacks %q", missing)
+	}
+	s.answers["/monthlyUsage"] = contract.MonthlyUsage{Organizations: []contract.OrganizationUsage{}}
+	if missing := lacks(s.page(c, "/operator/traffic", speaking("en")), "No prices are in force"); missing != nil {
+		t.Errorf("the page lacks %q", missing)
+	}
+}
+
 // Every act is asked for on a page of its own that says what follows, and done once.
 func TestAnOperatorsActsAreConfirmed(t *testing.T) {
 	s, c := newOperator(t)

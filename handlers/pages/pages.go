@@ -240,6 +240,7 @@ var personals = []personal{
 	{"GET /operator", "menu.operator", operators, (*Pages).serveOperator},
 	{"GET /operator/keys", "menu.keys", operators, (*Pages).serveKeys},
 	{"GET /operator/reactors", "menu.reactors", operators, (*Pages).serveReactors},
+	{"GET /operator/traffic", "menu.traffic", operators, (*Pages).serveTraffic},
 	{"GET /operator/acts/{act}", "", operators, (*Pages).serveAct},
 	{"POST /operator/acts/{act}", "", operators, (*Pages).answerAct},
 }

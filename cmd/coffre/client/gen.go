@@ -813,6 +813,14 @@ func (c *Client) EndMandate(ctx context.Context, mandateID MandateID, params End
 	return c.do(ctx, r)
 }
 
+// GetMonthlyUsage: What each organisation used in a month, and what that costs.
+func (c *Client) GetMonthlyUsage(ctx context.Context, params GetMonthlyUsageParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/monthlyUsage"}
+	r.query("month", params.Month, false)
+	r.query("format", params.Format, false)
+	return c.do(ctx, r)
+}
+
 // ListPetitions: Petitions, oldest first, without their texts.
 func (c *Client) ListPetitions(ctx context.Context, params ListPetitionsParams) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/petitions"}
@@ -1001,6 +1009,15 @@ func (c *Client) ListSuppressions(ctx context.Context, params ListSuppressionsPa
 	r.query("suppressionId", params.SuppressionID, false)
 	r.query("after", params.After, false)
 	r.query("pageSize", params.PageSize, false)
+	return c.do(ctx, r)
+}
+
+// GetTraffic: Who called what in a month, where it was refused, and how long it took.
+func (c *Client) GetTraffic(ctx context.Context, params GetTrafficParams) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/traffic"}
+	r.query("month", params.Month, false)
+	r.query("top", params.Top, false)
+	r.query("format", params.Format, false)
 	return c.do(ctx, r)
 }
 

@@ -33,6 +33,7 @@ import (
 	"coffre/eventstore/sessions"
 	"coffre/eventstore/sqlite"
 	"coffre/eventstore/storecopy"
+	"coffre/eventstore/traffic"
 	"coffre/handlers/acting"
 )
 
@@ -256,7 +257,7 @@ func (c Copy) Run(ctx context.Context) (done Copied, err error) {
 
 // migrateKeys brings every component's tables in a key database up to date.
 func migrateKeys(ctx context.Context, db *keysdb.DB) error {
-	return errors.Join(seal.Migrate(ctx, db), requests.Migrate(ctx, db), backup.Migrate(ctx, db), quotas.Migrate(ctx, db), replays.Migrate(ctx, db), sessions.Migrate(ctx, db), jobs.Migrate(ctx, db), exports.Migrate(ctx, db), certificates.Migrate(ctx, db), checkpoints.Migrate(ctx, db),
+	return errors.Join(seal.Migrate(ctx, db), requests.Migrate(ctx, db), backup.Migrate(ctx, db), quotas.Migrate(ctx, db), replays.Migrate(ctx, db), traffic.Migrate(ctx, db), sessions.Migrate(ctx, db), jobs.Migrate(ctx, db), exports.Migrate(ctx, db), certificates.Migrate(ctx, db), checkpoints.Migrate(ctx, db),
 		db.Migrate(ctx, "guard", guardTables))
 }
 

@@ -11,6 +11,7 @@ import (
 	"coffre/domain"
 	"coffre/eventstore"
 	"coffre/eventstore/seal"
+	"coffre/eventstore/traffic"
 	"coffre/handlers/acting"
 	"coffre/handlers/api"
 	"coffre/handlers/edge"
@@ -34,10 +35,14 @@ func (a *assembly) makeHandlers(context.Context) error {
 		return err
 	}
 	m := newMetrics(a.Instance)
+	observe := func(o edge.Observed) {
+		m.observe(o)
+		a.traffic.Count(traffic.Request{At: o.Received, Took: o.Took, Role: o.Role, Organisation: o.Organisation, Operation: o.Operation, Status: o.Status, Problem: o.Problem})
+	}
 	serving := func(auth edge.Authenticator, nonce func() string) (*edge.Server, http.Handler) {
 		server := &edge.Server{
 			Auth: auth, Nonce: nonce, Now: time.Now, NewID: uuid.New, Slog: a.o.Logger, ErrorAnswers: acting.ErrorAnswers, Beat: edge.Beat, Admit: a.Core.Admit, NeverBusy: acting.TakesBack,
-			Health: a.Health, Condition: a.Condition, Ready: a.ready, Detail: a.detail, Tile: a.Core.Tile, Metrics: m.handler(), Observe: m.observe, Alarm: a.alarm.fault, Refused: m.refuse,
+			Health: a.Health, Condition: a.Condition, Ready: a.ready, Detail: a.detail, Tile: a.Core.Tile, Metrics: m.handler(), Observe: observe, Alarm: a.alarm.fault, Refused: m.refuse,
 		}
 		return server, server.Handler(operations{server, a.Core})
 	}

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"coffre/eventstore/proof"
 	"coffre/eventstore/seal"
 	"coffre/handlers/contract"
+	"coffre/handlers/edge"
 	"coffre/handlers/reactors/webhook"
 )
 
@@ -98,12 +100,10 @@ func (m *metrics) handler() http.Handler {
 }
 
 // observe counts one request; an operation the contract does not name is "none".
-func (m *metrics) observe(operation string, status int, took time.Duration) {
-	if operation == "" {
-		operation = "none"
-	}
-	m.requests.WithLabelValues(operation, strconv.Itoa(status)).Inc()
-	m.duration.WithLabelValues(operation).Observe(took.Seconds())
+func (m *metrics) observe(o edge.Observed) {
+	operation := cmp.Or(o.Operation, "none")
+	m.requests.WithLabelValues(operation, strconv.Itoa(o.Status)).Inc()
+	m.duration.WithLabelValues(operation).Observe(o.Took.Seconds())
 }
 
 // refuse counts one request that was answered by a problem.

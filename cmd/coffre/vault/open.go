@@ -37,6 +37,7 @@ import (
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/shred"
 	"coffre/eventstore/sessions"
+	"coffre/eventstore/traffic"
 	"coffre/handlers/acting"
 	"coffre/handlers/api"
 	"coffre/handlers/contract"
@@ -80,6 +81,7 @@ type Options struct {
 	Webhook *WebhookOptions // nil: nobody is told
 	Ebox    *EboxConfig     // nil: nobody is written to
 	Brokers *BrokersConfig  // nil: nobody is told through a broker
+	Prices  *api.Prices     // nil: nothing has a price
 	// Gather is how long the log waits for company before it syncs few appends.
 	Gather  time.Duration
 	Transit *TransitConfig // nil: keys lie in a file beside the data
@@ -171,6 +173,7 @@ type assembly struct {
 	quotas    *quotas.Table
 	replays   *replays.Table
 	sessions  *sessions.Table
+	traffic   *traffic.Table
 	shreds    *shred.List
 	log       *eventstore.Log
 	models    readModels
@@ -255,6 +258,9 @@ func (a *assembly) openKeys(ctx context.Context) (err error) {
 		return err
 	}
 	if a.sessions, err = sessions.Open(ctx, a.places.keys); err != nil {
+		return err
+	}
+	if a.traffic, err = traffic.Open(ctx, a.places.keys, traffic.Options{Logger: a.o.Logger}); err != nil {
 		return err
 	}
 	a.requests = a.requests.AlsoUnder(a.Ring.OtherRequestMACs).RefusingWhen(a.shortOfReserve)
@@ -369,7 +375,7 @@ func (a *assembly) makeCore(ctx context.Context) error {
 			a.o.Logger.WarnContext(ctx, "files of documents and exports lie in this process's directory, where others do not find them: with several processes set COFFRE_BLOBS")
 		}
 	}
-	a.Core = &api.Vault{Worker: work.New(working), Evidence: a.models.evidence, Signals: a.models.signals, Witnesses: a.cosigning, Review: a.o.review()}
+	a.Core = &api.Vault{Worker: work.New(working), Evidence: a.models.evidence, Signals: a.models.signals, Witnesses: a.cosigning, Review: a.o.review(), Traffic: a.traffic, Prices: a.o.Prices}
 	return nil
 }
 

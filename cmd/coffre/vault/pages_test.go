@@ -203,7 +203,7 @@ func TestOfficersPagesOfAYoungVault(t *testing.T) {
 func TestOperatorsPagesOfAYoungVault(t *testing.T) {
 	v := newVisitor(t, serveIssued(t, civilStatus, kept))
 	v.post("/signin", url.Values{"as": {"operator"}})
-	for _, path := range []string{"/operator", "/operator/keys", "/operator/reactors", "/operator/acts/rebuild?name=wallet", "/operator/acts/rotate"} {
+	for _, path := range []string{"/operator", "/operator/keys", "/operator/reactors", "/operator/traffic", "/operator/traffic?month=2026-01", "/operator/acts/rebuild?name=wallet", "/operator/acts/rotate"} {
 		if page, resp := v.get(path); resp.StatusCode != http.StatusOK || resp.Request.URL.Path != strings.Split(path, "?")[0] {
 			t.Errorf("%s answers %d:\n%s", path, resp.StatusCode, page)
 		}

@@ -69,6 +69,7 @@ func (a *assembly) background(begun func(error)) []part {
 	if a.o.Duty.answers() {
 		parts = append(parts, part{"reactors", a.react})
 	}
+	parts = append(parts, part{"traffic", a.traffic.Run})
 	if a.provider != nil {
 		parts = append(parts, part{"keys of the identity provider", a.provider.Run})
 	}
