@@ -62,12 +62,15 @@ type logView struct {
 	wrong                     bool
 	events                    []eventView
 	next                      string // address; "": that is all
+	state                     folded // what the stream said last, after the events of the page
 }
 
 // eventView is an event in words.
 type eventView struct {
 	leaf, href, at, what, who, stream, streamHref, revision string
 	facts                                                   []fact
+	changed                                                 []fact // of what the stream said before
+	sealed                                                  string // how many bytes are sealed; "": none
 }
 
 // serveLog shows the log in its order, narrowed as the address says.
@@ -100,6 +103,12 @@ func (p *Pages) showLog(w http.ResponseWriter, r *http.Request, s session, title
 		return err
 	}
 	more := found.NextCursor != ""
+	story := q.Get("stream") != "" && folds(q.Get("stream"))
+	if after := q.Get("after"); story && after != "" {
+		if v.state, err = p.foldedUntil(r.Context(), s, pg, q.Get("stream"), after); err != nil {
+			return err
+		}
+	}
 	for _, e := range found.Items {
 		leaf, err := contract.ParseLeafToken(string(e.Cursor))
 		if err != nil {
@@ -109,7 +118,11 @@ func (p *Pages) showLog(w http.ResponseWriter, r *http.Request, s session, title
 			more = false
 			break
 		}
-		v.events = append(v.events, pg.event(registry, e, leaf, q))
+		one := pg.event(registry, e, leaf, q)
+		if story {
+			v.state, one.changed = v.state.with(pg.tongue, string(e.Type), one.facts)
+		}
+		v.events = append(v.events, one)
 	}
 	kept := url.Values{}
 	for _, name := range eventFilters {
@@ -209,6 +222,9 @@ func (p page) event(registry contract.Registry, e contract.LogEvent, leaf int64,
 	}
 	if facts, err := p.facts(contract.Content(e.Facts)); err == nil {
 		v.facts = facts
+	}
+	if len(e.Sealed) > 0 {
+		v.sealed = p.number(int64(len(e.Sealed)))
 	}
 	return v
 }

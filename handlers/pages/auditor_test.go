@@ -53,6 +53,46 @@ func TestTheLogIsNarrowed(t *testing.T) {
 	}
 }
 
+// Beside its story a stream has what it said last of each fact, and each event what it changed of
+// that; a use of a consent changes nothing, what is sealed is told as sealed, and the pages that
+// follow go on from what the former ones said.
+func TestAStreamHasAState(t *testing.T) {
+	s, c := newAuditor(t)
+	event := func(leaf int64, kind, facts string) contract.LogEvent {
+		e := s.logEvent(leaf)
+		e.Type, e.Facts = kind, contract.ClearFacts(facts)
+		return e
+	}
+	all := []contract.LogEvent{
+		event(3, "consent.requested", `{"purpose":"discount","limits":{"uses":3},"until":"2026-09-01","at":"2026-06-01T10:00:00Z"}`),
+		event(5, "access.authorized", `{"purpose":"another","at":"2026-06-02T10:00:00Z"}`),
+		event(8, "consent.granted", `{"purpose":"discount","limits":{"uses":2},"until":"2026-08-01","at":"2026-06-03T10:00:00Z"}`),
+	}
+	s.answers["/events"] = contract.LogEvents{Items: all}
+	body := s.page(c, "/auditor/stream?stream=consent-"+one.String(), speaking("en"))
+	state, story, _ := strings.Cut(body, `<ol class="list">`)
+	if missing := lacks(state, "What the stream says", "discount", "1 August 2026"); missing != nil || strings.Contains(state, "another") || strings.Contains(state, "1 September 2026") {
+		t.Errorf("the state lacks %q, or tells what no longer is", missing)
+	}
+	events := strings.Split(story, "<h2>")
+	if len(events) != 4 {
+		t.Fatalf("%d events", len(events)-1)
+	}
+	granted, _, _ := strings.Cut(events[3], "<details>")
+	if missing := lacks(granted, "What changed", "1 August 2026 (before: 1 September 2026)"); missing != nil || strings.Contains(granted, "discount") {
+		t.Errorf("what the grant changed lacks %q, or has what it did not change", missing)
+	}
+	if strings.Contains(events[2], "What changed") || !strings.Contains(events[2], "another") || !strings.Contains(events[2], "Sealed, and read by nobody here: 12 bytes.") {
+		t.Errorf("a use is told as %s", events[2])
+	}
+	if then := s.page(c, "/auditor/stream?size=9&after="+contract.LeafToken(8)+"&stream=consent-"+one.String(), speaking("en")); lacks(then, "1 August 2026") != nil {
+		t.Error("a later page does not go on from what was said before")
+	}
+	if entries := s.page(c, "/auditor/stream?stream=access-"+one.String()+"-202606", speaking("en")); strings.Contains(entries, "What the stream says") {
+		t.Error("a stream about many things has a state")
+	}
+}
+
 // A stream is told as a story, in sentences, each with what is stored in clear.
 func TestAStreamIsAStory(t *testing.T) {
 	s, c := newAuditor(t)
