@@ -1,12 +1,10 @@
 package main
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
@@ -17,7 +15,6 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -30,25 +27,36 @@ import (
 	"coffre/handlers/edge"
 )
 
-// The installation runbook leads from nothing to a first document: its blocks are run as they
-// stand, in one shell, on a PostgreSQL, a Vault and an S3 server; only the first one, which
-// says what is the reader's own, is replaced.
-func TestInstallationRunbook(t *testing.T) {
-	t.Parallel()
+// installation is a vault that the installation runbook made: the shell in which it was typed, and
+// the servers that its four processes use.
+type installation struct {
+	*session
+	env      map[string]string // that the first block says
+	keys     *vaulttest.Server
+	database *pgtest.Server
+	owner    *url.URL // of the database
+	home     string   // of whoever types
+	issued   int      // documents since
+}
+
+// install types the blocks of the installation runbook as they stand, in one shell, on a PostgreSQL,
+// a Vault and an S3 server; only the first one, which says what is the reader's own, is replaced.
+func install(t *testing.T) *installation {
+	t.Helper()
 	if _, err := exec.LookPath("curl"); err != nil {
 		t.Fatal("the runbook asks the vault with curl, which is not here: Debian's package is curl")
 	}
 	blocks := blocksOf(t, "../../deploy/runbooks/install.md")
+	i := &installation{keys: vaulttest.Start(t), database: pgtest.Start(t)}
 	dir := t.TempDir()
 	settings := map[string]string{"SETTINGS": filepath.Join(dir, "etc"), "STATE": filepath.Join(dir, "state"), "ONE": freeAddress(t), "TWO": freeAddress(t)}
+	settings["VAULT_ADDR"], settings["VAULT_CACERT"] = i.keys.Admin().Address(), i.keys.CAFile
 
-	keys := vaulttest.Start(t)
-	settings["VAULT_ADDR"], settings["VAULT_CACERT"] = keys.Admin().Address(), keys.CAFile
-
-	owner, err := url.Parse(pgtest.Start(t).Database(t))
+	owner, err := url.Parse(i.database.Database(t))
 	if err != nil {
 		t.Fatal(err)
 	}
+	i.owner = owner
 	settings["OWNER"], settings["DATABASE"] = owner.User.Username(), owner.Host+owner.Path+"?"+owner.RawQuery
 
 	password, _ := owner.User.Password()
@@ -69,71 +77,31 @@ func TestInstallationRunbook(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	i.env, i.home = settings, dir
+	i.session = newSession(t, "VAULT_TOKEN="+i.keys.Admin().Token(), "HOME="+dir) // last, so that its processes end first
+	told := i.types(t, i.own(t, blocks[0])+"umask 077\n")
+	for _, block := range blocks[1:] {
+		told = i.types(t, block)
+	}
+	if !strings.Contains(told, "An Example") {
+		t.Fatalf("the other process does not show the document:\n%s", told)
+	}
+	return i
+}
+
+// own returns what a test types in the place of a block that says what is the reader's own: the same
+// variables, with what is known of them.
+func (i *installation) own(t *testing.T, block string) string {
+	t.Helper()
 	var own strings.Builder
-	for _, m := range regexp.MustCompile(`\b([A-Z_]+)=`).FindAllStringSubmatch(blocks[0], -1) {
-		value, known := settings[m[1]]
+	for _, m := range regexp.MustCompile(`\b([A-Z_]+)=`).FindAllStringSubmatch(block, -1) {
+		value, known := i.env[m[1]]
 		if !known {
-			t.Fatalf("the first block sets %s, of which this test knows nothing", m[1])
+			t.Fatalf("a block sets %s, of which this test knows nothing:\n%s", m[1], block)
 		}
 		fmt.Fprintf(&own, "export %s='%s'\n", m[1], value)
-		delete(settings, m[1])
 	}
-	if len(settings) > 0 {
-		t.Fatalf("the first block does not set %v", settings)
-	}
-
-	// The processes of a shell's background read nothing; those of this program end with their input.
-	bin := filepath.Join(dir, "bin")
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(bin, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	program := fmt.Sprintf("#!/bin/sh\nexec env %s=1 '%s' \"$@\" <&3\n", asProgram, self)
-	if err := os.WriteFile(filepath.Join(bin, "coffre"), []byte(program), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	server, err := vaulttest.Binary(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(server, filepath.Join(bin, "vault")); err != nil {
-		t.Fatal(err)
-	}
-	open, stop, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer open.Close()
-
-	out, err := os.Create(filepath.Join(dir, "out"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer out.Close()
-	shell := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", own.String()+"umask 077\n"+strings.Join(blocks[1:], "\n"))
-	shell.Dir, shell.Stdout, shell.Stderr, shell.ExtraFiles = "../..", out, out, []*os.File{open}
-	shell.Env = append(os.Environ(), "PATH="+bin+string(os.PathListSeparator)+pgtest.Programs(t)+string(os.PathListSeparator)+os.Getenv("PATH"),
-		"VAULT_TOKEN="+keys.Admin().Token(), "HOME="+dir)
-	shell.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // with all that it starts
-	err = shell.Run()
-	told, readErr := os.ReadFile(out.Name())
-	if err := syscall.Kill(-shell.Process.Pid, syscall.SIGTERM); err != nil {
-		t.Error(err)
-	}
-	if err := poll(context.WithoutCancel(t.Context()), func() (bool, time.Time, error) {
-		return errors.Is(syscall.Kill(-shell.Process.Pid, 0), syscall.ESRCH), time.Time{}, nil
-	}); err != nil {
-		t.Error(err)
-	}
-	if err := errors.Join(err, readErr, stop.Close()); err != nil {
-		t.Fatalf("%v\n%s", err, told)
-	}
-	if !strings.Contains(string(told), "An Example") {
-		t.Errorf("the other process does not show the document:\n%s", told)
-	}
+	return own.String()
 }
 
 // blocksOf returns the blocks of shell commands in a text, in their order.

@@ -23,6 +23,12 @@ func OpenSnapshot(ctx context.Context, dsn string) (*pgdb.Snapshot, error) {
 	return pgdb.OpenSnapshot(ctx, dsn, pgSchema)
 }
 
+// HandOver makes the role that serves the owner of the reactors' tables, where a restore made them as
+// the database's owner, whose connection db is.
+func HandOver(ctx context.Context, db *sqlx.DB, role string) error {
+	return pgdb.HandOver(ctx, db, pgSchema, role)
+}
+
 // CopyTo brings every row of a database in a file to one on PostgreSQL, whose tables are there, in
 // place of what it holds, in one transaction. Nothing else may use either.
 func (db *DB) CopyTo(ctx context.Context, to *DB) error {

@@ -9,6 +9,7 @@ import (
 	"coffre/eventstore/postgres"
 	"coffre/eventstore/postgres/pgdb"
 	"coffre/eventstore/seal/keysdb"
+	"coffre/handlers/reactors"
 	"coffre/projections"
 )
 
@@ -136,6 +137,9 @@ func (p Preparation) letCreate(ctx context.Context, address string, done *Prepar
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	let, err := pgdb.LetCreate(ctx, db, p.Role)
+	if err == nil && let {
+		err = reactors.HandOver(ctx, db, p.Role)
+	}
 	if err == nil && !let {
 		done.Doubts = append(done.Doubts, fmt.Sprintf("read models and reactors make schemas of their own, and only the database's owner may let role %s: GRANT CREATE ON DATABASE ... TO %[1]s", p.Role))
 	}

@@ -143,3 +143,37 @@ func Owns(ctx context.Context, q sqlx.QueryerContext, schema string) (owns bool,
 	}
 	return owns, err
 }
+
+// HandOver makes a role the owner of a schema and of its tables, as if it had made them, where they
+// are there and the role of the connection owns them; that one goes on to have the rights of the
+// new owner. It is for what a restore made in the place of the role that serves, which may create
+// schemas in the database.
+func HandOver(ctx context.Context, db *sqlx.DB, schema, role string) (err error) {
+	if !RoleName(role) || !schemaName.MatchString(schema) {
+		return ErrRoleName
+	}
+	tx, err := db.BeginTxx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer tx.Rollback() // after Commit it does nothing
+	var mine bool
+	if err := tx.GetContext(ctx, &mine, `SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1 AND pg_get_userbyid(nspowner) = current_user AND current_user <> $2)`, schema, role); err != nil || !mine {
+		return err
+	}
+	tables, err := Tables(ctx, tx, schema)
+	if err != nil {
+		return err
+	}
+	quoted := pgx.Identifier{role}.Sanitize()
+	statements := []string{`GRANT ` + quoted + ` TO CURRENT_USER`, `ALTER SCHEMA ` + schema + ` OWNER TO ` + quoted}
+	for _, table := range tables {
+		statements = append(statements, `ALTER TABLE `+table+` OWNER TO `+quoted)
+	}
+	for _, statement := range statements {
+		if _, err := tx.ExecContext(ctx, statement); err != nil {
+			return fmt.Errorf("give schema %s to role %s: %w", schema, role, err)
+		}
+	}
+	return tx.Commit()
+}
