@@ -3,83 +3,17 @@
 // the browser, the developer's sends a request; axe is injected through the debugger's protocol, past
 // the pages' content security policy, in a copy of the browser that is asked nothing else.
 import assert from 'node:assert/strict'
-import { execFile, spawn } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
-import puppeteer from 'puppeteer-core'
+import { caller, check, data, go, invented, leave, numbers, run, served, signIn, signInAs, tally, together, visitor } from './setup.mjs'
 
-const run = promisify(execFile)
 const require = createRequire(import.meta.url)
-const data = join(tmpdir(), 'data')
-let passed = 0
-const failed = []
-const check = (ok, what) => {
-  if (ok) passed++
-  else failed.push(what)
-}
-
-const told = (await run(process.env.COFFRE, ['demo', '--data', data], { maxBuffer: 1 << 26 })).stdout
-const numbers = told.slice(told.lastIndexOf('/signin')).match(/\b\d{11}\b/g)
-assert.ok(numbers?.length >= 2, 'the demo tells numbers to sign in with')
-
-const server = spawn(process.env.COFFRE, ['serve', '--dev', '--data', data, '--listen', '127.0.0.1:0', '--ops-listen', ''], { stdio: ['ignore', 'pipe', 'pipe'] })
-process.once('exit', () => server.kill('SIGKILL'))
-const served = await new Promise((resolve, reject) => {
-  let text = ''
-  const read = (chunk) => {
-    text += chunk
-    const found = text.match(/http:\/\/127\.0\.0\.1:\d+/)
-    if (found) resolve(found[0])
-  }
-  server.stdout.on('data', read)
-  server.stderr.on('data', read)
-  server.on('exit', (code) => reject(new Error(`coffre serve ended with ${code}: ${text}`)))
-})
-for (let ready = false; !ready; ) ready = (await fetch(served + '/readyz').catch(() => ({}))).status === 200
-
-const browser = await puppeteer.launch({ executablePath: process.env.CHROMIUM, args: ['--no-sandbox', '--disable-dev-shm-usage'], env: { ...process.env, HOME: tmpdir() } })
 const languages = ['nl', 'fr', 'de', 'en']
 const axe = await readFile(require.resolve('axe-core/axe.min.js'), 'utf8')
 const html = new Map() // of every page and language, for the HTML checker
 const pictures = process.env.SCREENSHOTS
-
-// visitor is somebody with a browser of their own, who is asked for nothing by other hosts.
-async function visitor({ script = true, width = 360, scheme = 'light' } = {}) {
-  const context = await browser.createBrowserContext()
-  const page = await context.newPage()
-  await page.setBypassCSP(script) // for axe alone; without script nothing is injected
-  await page.setJavaScriptEnabled(script)
-  await page.setViewport({ width, height: 640, deviceScaleFactor: 1 })
-  await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }])
-  // A date field's icon is the browser's own, and no host is asked for it.
-  page.on('request', (r) => assert.ok(r.url().startsWith(served + '/') || r.url().startsWith('data:'), `a page asks ${r.url()}`))
-  page.on('pageerror', (e) => assert.fail(`a page has an error: ${e}`))
-  return { context, page }
-}
-
-async function go(page, path, ...statuses) {
-  if (!statuses.length) statuses = [200]
-  const answer = await page.goto(served + path)
-  check(statuses.includes(answer.status()), `${path}: ${answer.status()}`)
-  return answer
-}
-
-async function signIn(page, number) {
-  await go(page, '/signin')
-  await page.type('#number', number)
-  await Promise.all([page.waitForNavigation(), page.keyboard.press('Enter')])
-  check(new URL(page.url()).pathname === '/wallet', `signed in at ${page.url()}`)
-}
-
-async function signInAs(page, name, home) {
-  await go(page, '/signin')
-  await Promise.all([page.waitForNavigation(), page.click(`button[value=${name}]`)])
-  check(new URL(page.url()).pathname === home, `${name} is at ${page.url()}`)
-}
 
 // links are the pages that a signed-in person reaches from some, one of each kind.
 async function links(page, ...waiting) {
@@ -350,11 +284,7 @@ for (const one of everybody.slice(1)) {
 // as many presses, refused from then on, and told in the list of who looked.
 {
   const railways = '0203430576'
-  const bearer = (await run(process.env.COFFRE, ['token', '--data', data, '--role', 'consumer', '--org', railways])).stdout.trim()
-  const ask = async (method, path, body) => {
-    const answer = await fetch(served + '/vault/v1' + path, { method, body: body && JSON.stringify(body), headers: { Authorization: `Bearer ${bearer}`, 'Content-Type': 'application/json', ...(method === 'POST' && { 'Idempotency-Key': randomUUID() }) } })
-    return { status: answer.status, at: answer.headers.get('Coffre-Position'), body: await answer.json() }
-  }
+  const ask = await caller('consumer', railways)
   const purpose = 'familyDiscount'
   const asked = await ask('POST', '/consentRequests', { ssin: numbers[0], purpose, documentTypes: ['householdComposition'], fields: ['householdSize'], message: 'For <b>you</b>.' })
   check(asked.status === 202, `asking for consent: ${asked.status}`)
@@ -385,10 +315,9 @@ for (const one of everybody.slice(1)) {
   await context.close()
 }
 
-// A phone with a quarter of this processor on a line of 1.6 Mbit/s, nothing cached.
-{
-  const { context, page } = await visitor()
-  await signIn(page, numbers[0])
+// weighed opens a page as a phone with a quarter of this processor does on a line of 1.6 Mbit/s, with
+// nothing cached, and returns the bytes that came and when something was first seen.
+async function weighed(page, path) {
   const session = await page.createCDPSession()
   await session.send('Network.enable')
   await session.send('Network.clearBrowserCache')
@@ -396,11 +325,53 @@ for (const one of everybody.slice(1)) {
   await session.send('Emulation.setCPUThrottlingRate', { rate: 4 })
   let bytes = 0
   session.on('Network.loadingFinished', (e) => (bytes += e.encodedDataLength))
-  await go(page, '/wallet')
+  await go(page, path)
   const paint = await page.evaluate(() => new Promise((resolve) => new PerformanceObserver((l) => l.getEntriesByName('first-contentful-paint').forEach((e) => resolve(e.startTime))).observe({ type: 'paint', buffered: true })))
-  check(bytes > 0 && bytes <= 100_000, `the first load of the wallet is ${bytes} bytes`)
-  console.log(`pages: the wallet's first load is ${bytes} bytes, its first contentful paint after ${Math.round(paint)} ms on a slow phone (at most 1,000 wanted)`)
+  await session.detach()
+  check(bytes > 0 && bytes <= 100_000, `the first load of ${path} is ${bytes} bytes`)
+  return `${bytes} bytes, first contentful paint after ${Math.round(paint)} ms`
+}
+
+{
+  const { context, page } = await visitor()
+  await signIn(page, numbers[0])
+  console.log(`pages: on a slow phone the first load of a wallet: ${await weighed(page, '/wallet')} (at most 100,000 bytes; 1,000 ms wanted)`)
   check((await page.evaluate(() => localStorage.length + sessionStorage.length)) === 0, 'a page stores something')
+  await context.close()
+}
+
+// Somebody with 200 documents and 5,000 entries in their access log: nothing takes longer to load
+// than with few, and the last of them are a few presses away.
+{
+  const [number, school, readers] = [invented(1), await caller('issuer', '0220916609'), await caller('consumer', '0671516647')]
+  const documents = []
+  await together(200, 20, async (n) => {
+    const issued = await school('POST', '/documents', { ssin: number, documentType: 'diploma', sourceReference: `pages-${n}`, validFrom: '2006-07-01', content: { title: `Course ${n}`, institution: 'University', awardedOn: '2006-06-30', level: 7 } })
+    assert.equal(issued.status, 201, JSON.stringify(issued.body))
+    documents.push(issued.body.documentId)
+  })
+  let at
+  await together(5000, 20, async (n) => {
+    const read = await readers('POST', `/documents/${documents[n % documents.length]}/access`, { purpose: 'recruitment', procedure: 'publicJobApplication', legalBasis: 'publicTask', deliberation: 'EX-26/050' })
+    assert.equal(read.status, 200, JSON.stringify(read.body))
+    at = read.at
+  })
+  const { context, page } = await visitor()
+  await signIn(page, number)
+  const seen = encodeURIComponent(at)
+  for (const path of ['/wallet', `/looked?at=${seen}`, `/looked/each?at=${seen}`]) console.log(`pages: 200 documents, 5,000 entries: ${path.replace(/\?.*/, '')}: ${await weighed(page, path)}`)
+  for (const [path, least] of [['/wallet', 200], [`/looked/each?at=${seen}`, 5000]]) {
+    await go(page, path)
+    let found = 0
+    for (let pages = 1; ; pages++) {
+      found += await page.$$eval('main ul.list > li', (all) => all.length)
+      const next = await page.$('main a.button[href*="after="]')
+      if (!next) break
+      await Promise.all([page.waitForNavigation(), next.click()])
+      if (pages === 300) break
+    }
+    check(found >= least, `${path}: ${found} of ${least}`)
+  }
   await context.close()
 }
 
@@ -415,11 +386,7 @@ const checked = await run('java', ['-jar', require('vnu-jar'), '--errors-only', 
 const { messages } = JSON.parse(checked.stderr)
 check(messages.length === 0, messages.map((m) => `${m.url}:${m.lastLine}: ${m.message}: ${m.extract}`).join('\n'))
 
-await browser.close()
-server.removeAllListeners('exit')
-const gone = new Promise((resolve) => server.on('exit', resolve))
-server.kill('SIGTERM')
-check((await gone) === 0, 'the vault ended as it should')
-for (const what of new Set(failed)) console.error(`pages: ${what}`)
-console.log(`pages: ${passed} checks of ${everybody.flatMap(shown).length} pages passed, ${failed.length} failed`)
-process.exit(failed.length ? 1 : 0)
+await leave()
+for (const what of new Set(tally.failed)) console.error(`pages: ${what}`)
+console.log(`pages: ${tally.passed} checks of ${everybody.flatMap(shown).length} pages passed, ${tally.failed.length} failed`)
+process.exit(tally.failed.length ? 1 : 0)
