@@ -12,7 +12,7 @@ import (
 const (
 	pageEvents  = 4096
 	pageBytes   = 8 << 20
-	keptBytes   = 16 << 20 // of pages remembered for the others
+	keptBytes   = 4 << 20 // of pages remembered for the others, two of any size besides
 	keptPages   = 64
 	readTimeout = 30 * time.Second // for one page: a store that hangs is asked again
 )
@@ -110,7 +110,7 @@ func (f *feed) keep(from Checkpoint, p *page) {
 	f.kept[from] = p
 	f.order = append(f.order, from)
 	f.bytes += p.bytes
-	for len(f.order) > 1 && (f.bytes > keptBytes || len(f.order) > keptPages) {
+	for len(f.order) > 2 && (f.bytes > keptBytes || len(f.order) > keptPages) {
 		f.bytes -= f.kept[f.order[0]].bytes
 		delete(f.kept, f.order[0])
 		f.order = f.order[1:]

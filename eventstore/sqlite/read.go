@@ -121,7 +121,7 @@ func (s *Store) page(ctx context.Context, first, last int64) (page []eventstore.
 		}
 		words := s.words.Load()
 		page = make([]eventstore.Record, 0, last-first+1)
-		r.memory.begin(memoryBlock)
+		r.memory.begin(int(min(memoryBlock, (last-first)*(1<<10)))) // a record alone takes what it needs
 		defer r.memory.begin(0)
 		expected, size := first, 0
 		for size < pageBytes && r.all.Step() {
