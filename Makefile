@@ -45,6 +45,7 @@ check:
 	@unformatted=$$(gofmt -l cmd deploy domain eventstore handlers projections *.go) && \
 	  { [ -z "$$unformatted" ] || { echo "not formatted:" && echo "$$unformatted" && exit 1; }; }
 	$(GO) vet ./...
+	$(GO) vet -tags load ./cmd/coffre
 	$(GO) tool staticcheck ./...
 
 ## servers: the real Vault and S3 servers of the tests, built once from their Go modules

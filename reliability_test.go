@@ -60,7 +60,7 @@ func TestReliabilityTable(t *testing.T) {
 var hardships = []hardship{
 	{"R1", "Load that comes whatever the answers take", "no errors, and times that do not grow with what waits",
 		[]string{"cmd/coffre TestKillServeUnderLoad", "handlers/api TestSixtyFourWriters"},
-		"A generator that does not wait for answers, for ten minutes: `coffre bench` measures with 64 clients that wait, so its times leave out what was never sent."},
+		"A generator that does not wait for answers needs minutes of its own: `deploy/load/run` has k6 send what a launch day sends, against three processes of which one is killed every 20 s ([decision 85](decisions/0085-load-by-k6.md)). CI does not run it."},
 	{"R2", "An hour of even load", "memory, descriptors and goroutines stay level",
 		[]string{"eventstore/sqlite TestStoreSoak", "eventstore/postgres TestStoreSoak", "handlers/reactors TestR11_effectsHappenOnceWhateverIsKilled"},
 		"The slope of memory over an hour: `make soak` has to end within the time of one build. Memory under load is T7 of [performance.md](performance.md)."},
