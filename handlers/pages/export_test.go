@@ -10,3 +10,11 @@ func Personals() map[string][]domain.Role {
 	}
 	return all
 }
+
+// Graves returns the patterns of the routes of which some acts ask for a fresh login.
+func Graves() (all []string) {
+	for pattern := range grave {
+		all = append(all, pattern)
+	}
+	return all
+}

@@ -8,10 +8,12 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"time"
 
 	"golang.org/x/oauth2"
 
 	"coffre/domain"
+	"coffre/handlers/edge"
 	"coffre/handlers/edge/token"
 )
 
@@ -23,6 +25,15 @@ type Login struct {
 	Secret   string // "": a public client
 	Scopes   []string
 	Public   *url.URL // where browsers reach the pages
+	// SignIns judges the ID tokens of the client.
+	SignIns SignIns
+}
+
+// SignIns is the port to what ID tokens say. token.SignIns implements it.
+type SignIns interface {
+	// SignIn returns what an ID token says of the login with a nonce. Errors that wrap
+	// token.ErrInvalid or token.ErrExpired mean that it does not count.
+	SignIn(ctx context.Context, idToken, nonce string) (token.SignIn, error)
 }
 
 // Provider is the port to the OpenID provider. token.ProviderKeys implements it.
@@ -94,26 +105,36 @@ func (s secret) verifier() string {
 	return base64.RawURLEncoding.EncodeToString(s.derive("verifier"))
 }
 
+func (s secret) nonce() string { return base64.RawURLEncoding.EncodeToString(s.derive("nonce")) }
+
 // maxLogin is for how many seconds somebody may take to log in.
 const maxLogin = 600
 
 // toProvider sends the browser to the provider.
 func (p *Pages) toProvider(w http.ResponseWriter, r *http.Request) {
+	p.toProviderWith(w, r, newSecret(), false)
+}
+
+// toProviderWith sends the browser to the provider for the login of a secret. anew asks for a
+// login now, whatever session there is at the provider.
+func (p *Pages) toProviderWith(w http.ResponseWriter, r *http.Request, login secret, anew bool) {
 	config, err := p.Login.config()
 	if err != nil {
 		p.fault(r, err)
 		p.wrong(w, r, http.StatusServiceUnavailable)
 		return
 	}
-	s := newSecret()
-	c := p.cookie(loginCookie, s.text())
-	c.MaxAge = maxLogin
-	http.SetCookie(w, c)
-	http.Redirect(w, r, config.AuthCodeURL(s.state(), oauth2.S256ChallengeOption(s.verifier()), oauth2.SetAuthURLParam("ui_locales", string(spoken(r)))), http.StatusSeeOther)
+	p.setLogin(w, login)
+	ask := []oauth2.AuthCodeOption{oauth2.S256ChallengeOption(login.verifier()), oauth2.SetAuthURLParam("nonce", login.nonce()), oauth2.SetAuthURLParam("ui_locales", string(spoken(r)))}
+	if anew { // max_age has the provider say when, prompt has it ask
+		ask = append(ask, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
+	}
+	http.Redirect(w, r, config.AuthCodeURL(login.state(), ask...), http.StatusSeeOther)
 }
 
 // fromProvider begins a session for whoever comes back from the provider in the browser that
-// went there. Whoever has no pages is told so, and logged in nowhere.
+// went there, and does the act that waited for them. Whoever has no pages is told so, and logged
+// in nowhere.
 func (p *Pages) fromProvider(w http.ResponseWriter, r *http.Request) {
 	gone := p.cookie(loginCookie, "")
 	gone.MaxAge = -1
@@ -124,30 +145,81 @@ func (p *Pages) fromProvider(w http.ResponseWriter, r *http.Request) {
 		p.wrong(w, r, http.StatusBadRequest)
 		return
 	}
-	if query.Get("code") == "" { // they said no there, or may not
-		http.Redirect(w, r, "/signin", http.StatusSeeOther)
+	act, waits, err := p.takeAct(r, s)
+	if err == nil && query.Get("code") == "" { // they said no there, or may not
+		to := "/signin"
+		if waits {
+			to = "/"
+		}
+		http.Redirect(w, r, to, http.StatusSeeOther)
 		return
 	}
-	g, err := p.exchange(r.Context(), query.Get("code"), s)
+	var g granted
 	if err == nil {
-		caller, refused := p.Auth.Authenticate(r.Context(), token.Bearer(g.Access))
-		switch {
-		case errors.Is(refused, token.ErrInvalid), errors.Is(refused, token.ErrExpired), refused == nil && !p.hasPages(caller.Role):
-			p.fault(r, refused)
+		g, err = p.exchange(r.Context(), query.Get("code"), s)
+	}
+	var caller edge.Caller
+	if err == nil {
+		caller, err = p.Auth.Authenticate(r.Context(), token.Bearer(g.Access))
+		if errors.Is(err, token.ErrInvalid) || errors.Is(err, token.ErrExpired) || err == nil && !p.hasPages(caller.Role) {
+			p.fault(r, err)
 			p.wrong(w, r, http.StatusForbidden)
 			return
-		case refused != nil:
-			err = refused
-		default:
-			err = p.begin(w, r, g)
 		}
+	}
+	if err == nil {
+		g.At, err = p.signedIn(r, g, s, caller)
 	}
 	if err != nil {
 		p.fault(r, err)
 		p.wrong(w, r, http.StatusServiceUnavailable)
 		return
 	}
-	http.Redirect(w, r, "/", http.StatusSeeOther)
+	p.enter(w, r, g, caller, act, waits)
+}
+
+// enter begins a session, and does the act that waited for it or leads to the first page. An act
+// is for who wanted it, after a login of now; else it is refused, and the session of before goes on.
+func (p *Pages) enter(w http.ResponseWriter, r *http.Request, g granted, caller edge.Caller, act waitingAct, waits bool) {
+	switch {
+	case waits && whoIs(caller) != act.Who:
+		p.refuse(w, r, &refusedError{http.StatusForbidden, "anotherPerson"})
+		return
+	case waits && !p.isFresh(g.At):
+		p.refuse(w, r, &refusedError{http.StatusForbidden, "loginNotFresh"})
+		return
+	}
+	s, err := p.begin(w, r, g)
+	switch {
+	case err != nil:
+		p.fault(r, err)
+		p.wrong(w, r, http.StatusServiceUnavailable)
+	case waits:
+		p.resume(w, r, act, s)
+	default:
+		to := "/"
+		if p.Login == nil {
+			to = p.homeOf(caller.Role)
+		}
+		http.Redirect(w, r, to, http.StatusSeeOther)
+	}
+}
+
+// signedIn returns when somebody proved who they are, as the provider's ID token for this login
+// says; zero where it has none that counts, or where it is another's than the access token.
+func (p *Pages) signedIn(r *http.Request, g granted, login secret, caller edge.Caller) (time.Time, error) {
+	if g.ID == "" {
+		return time.Time{}, nil
+	}
+	said, err := p.Login.SignIns.SignIn(r.Context(), g.ID, login.nonce())
+	switch {
+	case errors.Is(err, token.ErrInvalid), errors.Is(err, token.ErrExpired):
+		p.fault(r, err)
+		return time.Time{}, nil
+	case err != nil || said.Subject != caller.Subject:
+		return time.Time{}, err
+	}
+	return said.At, nil
 }
 
 // hasPages reports whether there are pages for a role.

@@ -2,6 +2,7 @@ package pages_test
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
@@ -25,6 +26,17 @@ type provider struct {
 	basic  string       // the client's secret that came with the last of them
 	status int          // of the token endpoint
 	away   bool
+	signed token.SignIn // what its ID tokens say
+	wrong  error        // its ID tokens do not count
+	nonces []string     // for which they were judged
+}
+
+func (p *provider) SignIn(_ context.Context, idToken, nonce string) (token.SignIn, error) {
+	p.nonces = append(p.nonces, nonce)
+	if idToken != "the-id-token" {
+		return token.SignIn{}, token.ErrInvalid
+	}
+	return p.signed, p.wrong
 }
 
 func (p *provider) Client() *http.Client { return p.server.Client() }
@@ -57,7 +69,7 @@ func newProvidedSite(t *testing.T) (*site, *provider, *bytes.Buffer) {
 	}))
 	t.Cleanup(p.server.Close)
 	s.pages.Slog = slog.New(slog.NewTextHandler(log, nil))
-	s.pages.Login = &pages.Login{Provider: p, ClientID: "the-client", Secret: "the-secret", Scopes: []string{"openid", "wallet:read"}, Public: &url.URL{Scheme: "https", Host: "vault.example"}}
+	s.pages.Login = &pages.Login{Provider: p, ClientID: "the-client", Secret: "the-secret", Scopes: []string{"openid", "wallet:read"}, Public: &url.URL{Scheme: "https", Host: "vault.example"}, SignIns: p}
 	return s, p, log
 }
 

@@ -46,6 +46,7 @@ type Pages struct {
 	Now    func() time.Time
 	Slog   *slog.Logger
 
+	inner http.Handler            // the pages, behind what guards them
 	roots []string                // where the paths of pages begin
 	menus map[domain.Role][]entry // what people are led to, by role
 }
@@ -92,6 +93,7 @@ type session struct {
 	path   string     // of the page
 	query  url.Values // of the page
 	of     string     // id of the citizen in whose name they act; "": in their own
+	at     time.Time  // when they proved who they are
 	seen   string     // position that pages have to show; "": whatever they show
 }
 
@@ -283,6 +285,7 @@ func (p *Pages) Handler() http.Handler {
 		p.roots = append(p.roots, "/"+strings.SplitN(path, "/", 3)[1])
 	}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) { p.wrong(w, r, http.StatusNotFound) })
+	p.inner = mux
 	guarded := http.NewCrossOriginProtection()
 	guarded.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.wrong(w, r, http.StatusForbidden) }))
 	if p.Login != nil {
@@ -369,7 +372,9 @@ func (p *Pages) personal(route personal) http.HandlerFunc {
 			http.Redirect(w, r, "/wallet", http.StatusSeeOther) // the vault does not know them, and says so there
 			return
 		}
-		if err == nil {
+		if isGrave := grave[route.pattern]; err == nil && isGrave != nil && isGrave(r) && !p.isFresh(s.at) {
+			err = p.again(w, r, s)
+		} else if err == nil {
 			err = route.serve(p, w, r, s)
 		}
 		var refused *refusedError
@@ -393,7 +398,7 @@ func (p *Pages) sessionOf(r *http.Request) (s session, err error) {
 	if err != nil {
 		return s, err
 	}
-	s.token, s.secret = g.Access, secret
+	s.token, s.secret, s.at = g.Access, secret, g.At
 	s.caller, err = p.Auth.Authenticate(r.Context(), token.Bearer(s.token))
 	s.menu = p.menus[s.caller.Role]
 	if errors.Is(err, token.ErrInvalid) || errors.Is(err, token.ErrExpired) {
@@ -456,7 +461,7 @@ func (p *Pages) signIn(w http.ResponseWriter, r *http.Request, status int, wrong
 			roles = append(roles, name)
 		}
 	}
-	p.fault(r, p.show(w, r, status, signInPage(page{tongue: l, title: l.say("signIn.title")}, wrong, roles)))
+	p.fault(r, p.show(w, r, status, signInPage(page{tongue: l, title: l.say("signIn.title")}, wrong, p.waits(r), roles)))
 }
 
 func (p *Pages) answerSignIn(w http.ResponseWriter, r *http.Request) {
@@ -472,16 +477,28 @@ func (p *Pages) answerSignIn(w http.ResponseWriter, r *http.Request) {
 			return
 		}
 	}
-	accessToken, err := p.Mint(who)
+	var act waitingAct
+	waits := false
+	if login, began := secretFrom(r, devLoginCookie); began {
+		act, waits, err = p.takeAct(r, login)
+		gone := p.cookie(devLoginCookie, "")
+		gone.MaxAge = -1
+		http.SetCookie(w, gone)
+	}
+	g := granted{At: p.Now()}
 	if err == nil {
-		err = p.begin(w, r, granted{Access: accessToken})
+		g.Access, err = p.Mint(who)
+	}
+	caller := edge.Caller{Role: who.Role}
+	if err == nil && waits {
+		caller, err = p.Auth.Authenticate(r.Context(), token.Bearer(g.Access))
 	}
 	if err != nil {
 		p.fault(r, err)
 		p.wrong(w, r, http.StatusServiceUnavailable)
 		return
 	}
-	http.Redirect(w, r, p.homeOf(who.Role), http.StatusSeeOther)
+	p.enter(w, r, g, caller, act, waits)
 }
 
 // homeOf returns the address of the first page that a role is led to; that of the login for a

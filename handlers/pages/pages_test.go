@@ -35,6 +35,7 @@ type site struct {
 	t       *testing.T
 	pages   *pages.Pages
 	role    domain.Role // of whoever signs in
+	subject string      // the provider's name for them
 	asked   []string    // of the API, with the token
 	wallet  contract.Wallet
 	answers map[string]any    // of the API, by path below its base
@@ -76,7 +77,7 @@ func (s *site) Authenticate(_ context.Context, p token.Presented) (edge.Caller, 
 	if p.Token != "the-access-token" {
 		return edge.Caller{}, errors.New("another token")
 	}
-	return edge.Caller{Role: s.role, Citizen: domain.CitizenID{UUID: uuid.MustParse(me)}}, nil
+	return edge.Caller{Role: s.role, Subject: s.subject, Citizen: domain.CitizenID{UUID: uuid.MustParse(me)}}, nil
 }
 
 func (s *site) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -188,9 +189,9 @@ func (s *site) send(c *http.Cookie, to string, form url.Values, change ...func(*
 
 var formToken = regexp.MustCompile(`name="form" value="([^"]+)"`)
 
-func (s *site) tokenOfForm(c *http.Cookie) string {
+func (s *site) tokenOfForm(c *http.Cookie, change ...func(*http.Request)) string {
 	s.t.Helper()
-	found := formToken.FindStringSubmatch(s.text(s.browser(http.MethodGet, "/wallet", nil, with(c))))
+	found := formToken.FindStringSubmatch(s.text(s.browser(http.MethodGet, "/wallet", nil, append(change, with(c))...)))
 	if found == nil {
 		s.t.Fatal("the page has no token of its session")
 	}

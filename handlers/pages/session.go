@@ -25,9 +25,10 @@ const (
 // Names of cookies. Those of a vault for trying out are not of __Host- and not Secure: they go
 // over plain HTTP on loopback.
 const (
-	devCookie     = "coffre-dev-session"
-	sessionCookie = "__Host-coffre-session"
-	loginCookie   = "__Host-coffre-login"
+	devCookie      = "coffre-dev-session"
+	devLoginCookie = "coffre-dev-login"
+	sessionCookie  = "__Host-coffre-session"
+	loginCookie    = "__Host-coffre-login"
 )
 
 // cookieName is the name of the cookie of sessions.
@@ -36,6 +37,14 @@ func (p *Pages) cookieName() string {
 		return devCookie
 	}
 	return sessionCookie
+}
+
+// loginCookieName is the name of the cookie of a login that was begun.
+func (p *Pages) loginCookieName() string {
+	if p.Login == nil {
+		return devLoginCookie
+	}
+	return loginCookie
 }
 
 // cookie returns a cookie with those attributes that every one of the pages has, which lasts as
@@ -106,30 +115,53 @@ func (s secret) cipher() (cipher.AEAD, error) {
 type granted struct {
 	Access string // the access token
 	ID     string `json:",omitempty"` // the ID token, which says to the provider whom to log out
+	// At is when the person proved who they are; zero: it is not known, and so long ago.
+	At time.Time `json:",omitzero"`
 }
 
-// begin begins a session for what was granted. Its id is new, whatever the browser had before.
-func (p *Pages) begin(w http.ResponseWriter, r *http.Request, g granted) error {
+// begin begins a session for what was granted, and returns its secret. Its id is new, whatever the
+// browser had before.
+func (p *Pages) begin(w http.ResponseWriter, r *http.Request, g granted) (secret, error) {
 	if old, had := secretFrom(r, p.cookieName()); had {
 		if err := p.Sessions.End(r.Context(), old.id()); err != nil {
-			return err
+			return old, err
 		}
 	}
-	s, now := newSecret(), p.Now()
+	s := newSecret()
+	if err := p.remember(r.Context(), s, g, idleTime, sessionTime); err != nil {
+		return s, err
+	}
+	http.SetCookie(w, p.cookie(p.cookieName(), s.text()))
+	return s, nil
+}
+
+// remember keeps something under a secret, in a row that nobody finds or opens without it.
+func (p *Pages) remember(ctx context.Context, s secret, what any, idle, until time.Duration) error {
 	seal, err := s.cipher()
 	if err != nil {
 		return fmt.Errorf("seal a session: %w", err)
 	}
-	content, err := json.Marshal(g)
+	content, err := json.Marshal(what)
 	if err != nil {
 		return fmt.Errorf("seal a session: %w", err)
 	}
-	id := s.id()
-	if err := p.Sessions.Begin(r.Context(), id, seal.Seal(nil, nil, content, id), now, now.Add(idleTime), now.Add(sessionTime)); err != nil {
-		return err
+	id, now := s.id(), p.Now()
+	return p.Sessions.Begin(ctx, id, seal.Seal(nil, nil, content, id), now, now.Add(idle), now.Add(until))
+}
+
+// recall reads what was kept under a secret; false when there is nothing, or it is over.
+func (p *Pages) recall(ctx context.Context, s secret, what any) (bool, error) {
+	now, id := p.Now(), s.id()
+	sealed, err := p.Sessions.Use(ctx, id, now, now.Add(idleTime))
+	if err != nil || sealed == nil {
+		return false, err
 	}
-	http.SetCookie(w, p.cookie(p.cookieName(), s.text()))
-	return nil
+	seal, err := s.cipher()
+	if err != nil {
+		return false, fmt.Errorf("open a session: %w", err)
+	}
+	opened, err := seal.Open(nil, nil, sealed, id)
+	return err == nil && json.Unmarshal(opened, what) == nil, nil // a row that was changed is nobody's
 }
 
 var errNoSession = errors.New("nobody is logged in")
@@ -140,23 +172,11 @@ func (p *Pages) grantedOf(r *http.Request) (g granted, s secret, err error) {
 	if !ok {
 		return g, s, errNoSession
 	}
-	now, id := p.Now(), s.id()
-	sealed, err := p.Sessions.Use(r.Context(), id, now, now.Add(idleTime))
-	if err != nil {
-		return g, s, err
+	found, err := p.recall(r.Context(), s, &g)
+	if err == nil && !found {
+		return granted{}, s, errNoSession
 	}
-	if sealed == nil {
-		return g, s, errNoSession
-	}
-	seal, err := s.cipher()
-	if err != nil {
-		return g, s, fmt.Errorf("open a session: %w", err)
-	}
-	opened, err := seal.Open(nil, nil, sealed, id)
-	if err != nil || json.Unmarshal(opened, &g) != nil {
-		return granted{}, s, errNoSession // a row that was changed is nobody's
-	}
-	return g, s, nil
+	return g, s, err
 }
 
 // forget has the browser drop the cookie and what it keeps of the pages.

@@ -56,7 +56,8 @@ func (a *assembly) makePages(auth edge.Authenticator) error {
 		if a.o.Public == nil {
 			return errors.New("the pages need to know where browsers reach them: --public-url (COFFRE_PUBLIC_URL)")
 		}
-		p.Login = &pages.Login{Provider: a.provider, ClientID: a.o.Login.ClientID, Secret: a.o.Login.Secret, Scopes: a.o.Login.Scopes, Public: a.o.Public}
+		p.Login = &pages.Login{Provider: a.provider, ClientID: a.o.Login.ClientID, Secret: a.o.Login.Secret, Scopes: a.o.Login.Scopes, Public: a.o.Public,
+			SignIns: token.NewSignIns(a.o.OIDC.Profile, a.provider, a.o.Login.ClientID, time.Now)}
 	case a.o.Dev:
 		key, err := token.OpenDevKey(a.dir.File(DevKeyFile))
 		if err != nil {
