@@ -250,7 +250,7 @@ var personals = []personal{
 // Handler returns the pages, and the API for every path that is none of theirs. Where people are
 // believed, pages are served on this machine alone, by its own names.
 func (p *Pages) Handler() http.Handler {
-	p.roots = []string{"/signin", "/signout", "/signedout", "/accessibility", "/assets", portalPath}
+	p.roots = []string{"/signin", "/signout", "/signedout", "/accessibility", "/assets", portalPath, manifestPath, workerPath, offlinePath}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", p.home)
 	mux.HandleFunc("GET /signin", func(w http.ResponseWriter, r *http.Request) { p.signIn(w, r, http.StatusOK, false) })
@@ -273,6 +273,7 @@ func (p *Pages) Handler() http.Handler {
 	mux.HandleFunc("GET "+verifier.path, verifier.serve)
 	p.portalRoutes(mux)
 	mux.HandleFunc("GET "+progress.path, progress.serve)
+	p.installRoutes(mux)
 	p.menus = make(map[domain.Role][]entry)
 	for _, route := range personals {
 		mux.HandleFunc(route.pattern, p.personal(route))
@@ -320,7 +321,7 @@ func (p *Pages) headers(h http.Header) {
 		forms += p.Login.origins()
 		h.Set("Strict-Transport-Security", "max-age=31536000")
 	}
-	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action "+forms+"; base-uri 'none'; frame-ancestors 'none'")
+	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; manifest-src 'self'; form-action "+forms+"; base-uri 'none'; frame-ancestors 'none'")
 	h.Set("Cross-Origin-Opener-Policy", "same-origin")
 	h.Set("Cross-Origin-Resource-Policy", "same-origin")
 	h.Set("Referrer-Policy", "no-referrer")
@@ -451,8 +452,9 @@ func idFrom(r *http.Request, name string) (string, error) {
 // signIn shows the form for whoever tries the vault out.
 func (p *Pages) signIn(w http.ResponseWriter, r *http.Request, status int, wrong bool) {
 	l := spoken(r)
+	p.installable(w.Header())
 	if p.Login != nil {
-		p.fault(r, p.show(w, r, status, loginPage(page{tongue: l, title: l.say("login.title")})))
+		p.fault(r, p.show(w, r, status, loginPage(page{tongue: l, title: l.say("login.title"), script: installer.path})))
 		return
 	}
 	var roles []string // those of believed that have pages
@@ -461,7 +463,7 @@ func (p *Pages) signIn(w http.ResponseWriter, r *http.Request, status int, wrong
 			roles = append(roles, name)
 		}
 	}
-	p.fault(r, p.show(w, r, status, signInPage(page{tongue: l, title: l.say("signIn.title")}, wrong, p.waits(r), roles)))
+	p.fault(r, p.show(w, r, status, signInPage(page{tongue: l, title: l.say("signIn.title"), script: installer.path}, wrong, p.waits(r), roles)))
 }
 
 func (p *Pages) answerSignIn(w http.ResponseWriter, r *http.Request) {

@@ -174,8 +174,44 @@ const officerPages = []
   await context.close()
 }
 
+// The pages are installed: the browser keeps the shell and nothing of anybody, also after signing out,
+// and says that there is no connection.
+{
+  const { context, page } = await visitor()
+  await page.setBypassCSP(false)
+  await signIn(page, numbers[0])
+  await go(page, '/signin')
+  await page.evaluate(() => navigator.serviceWorker.ready.then(() => true))
+  const kept = () => page.evaluate(async () => {
+    const all = []
+    for (const name of await caches.keys()) for (const request of await (await caches.open(name)).keys()) all.push([new URL(request.url).pathname, await (await caches.match(request)).text()])
+    return all
+  })
+  for (const path of ['/wallet', '/looked', '/consents', '/data']) await go(page, path)
+  const label = await go(page, '/wallet').then(() => page.$eval('main h3', (e) => e.textContent))
+  check(await page.evaluate(() => navigator.serviceWorker.controller !== null), 'the service worker sees to the pages')
+  const shell = (before) => {
+    check(before.length >= 3 && before.every(([path]) => path === '/offline' || path.startsWith('/assets/')), `the browser keeps ${before.map(([path]) => path)}`)
+    check(before.every(([, text]) => !text.includes(numbers[0]) && !text.includes(label)), 'the browser keeps something personal')
+  }
+  shell(await kept())
+  const target = await browser.waitForTarget((t) => t.type() === 'service_worker' && t.browserContext() === context)
+  const below = await target.createCDPSession()
+  const offline = (is) => Promise.all([below.send('Network.emulateNetworkConditions', { offline: is, latency: 0, downloadThroughput: -1, uploadThroughput: -1 }), page.setOfflineMode(is)])
+  await below.send('Network.enable')
+  await offline(true)
+  await page.goto(served + '/looked')
+  check((await page.$$eval('main [lang] h2', (all) => all.length)) === 3 && !(await page.content()).includes(label), 'without a connection the page says so, in four languages')
+  await offline(false)
+  await go(page, '/wallet')
+  await Promise.all([page.waitForNavigation(), page.click('form[action="/signout"] button')])
+  shell(await kept())
+  check((await page.evaluate(() => localStorage.length + sessionStorage.length)) === 0, 'something stays after signing out')
+  await context.close()
+}
+
 // Every page of everybody, in four languages, two widths, light and dark.
-const open = ['/signin', '/signedout', '/accessibility', '/nowhere', '/doc', '/doc/connect', '/doc/types', '/doc/types/householdComposition', '/doc/codes', '/doc/problems',
+const open = ['/signin', '/signedout', '/accessibility', '/offline', '/nowhere', '/doc', '/doc/connect', '/doc/types', '/doc/types/householdComposition', '/doc/codes', '/doc/problems',
   '/doc/operations/grantMandate', '/doc/operations/uploadAttachment', '/doc/operations/getRegistry', '/doc/schemas/ConsentGrant', '/doc/schemas/DocumentState']
 const everybody = [
   { enter: (page) => signIn(page, numbers[0]), from: ['/wallet'], also: open },
