@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/mail"
 	"net/netip"
 	"net/url"
 	"strings"
@@ -29,6 +30,8 @@ type serveOptions struct {
 	OIDC   *vault.OIDCConfig  // nil: none
 	Login  *vault.LoginConfig // nil: no pages but with Dev
 	Public *url.URL           // where callers reach the vault; nil: not said
+
+	Contact string // address that the pages name; "": none
 
 	WebhookURL        string // "": none
 	WebhookSecretFile string
@@ -163,7 +166,8 @@ them; coffre config explain tells what counts and from where, coffre config chec
 	f.String("public-url", "", "`URL` where callers reach the vault, for proofs of possession (default: http:// and the address of --listen, on loopback)")
 	f.String("pages-client", "", "`id` of the client as which the pages log people in at the OpenID provider (default: no pages)")
 	f.String("pages-client-secret-file", "", "`file` with that client's secret (default: a public client)")
-	f.String("pages-scopes", "", "`scopes` that the pages ask the provider for, with commas between (default: openid and those of citizens)")
+	f.String("pages-scopes", "", "`scopes` that the pages ask the provider for, with commas between (default: openid and those of every role that has pages)")
+	f.StringVar(&o.Contact, "pages-contact", "", "`address` of e-mail, or of a page (https://...), for people who cannot use a page (default: none is told)")
 	f.StringVar(&o.WebhookURL, "webhook-url", "", "`URL` that is told of changes, signed as Standard Webhooks say")
 	f.StringVar(&o.WebhookSecretFile, "webhook-secret-file", "", "`file` with the webhook's secret, whsec_..., or with two while one replaces the other (coffre webhooks rotate)")
 	f.StringVar(&o.EboxConfig, "ebox-config", "", "`file` that says how citizens are written to in My eBox (docs/ebox.md); the client's secret lies in a file that it names")
@@ -333,6 +337,9 @@ func (o serveOptions) check() error {
 	case o.OIDC == nil:
 		return usage("--listen %s: the tokens of `coffre token` are for loopback; others need --oidc-issuer", o.Listen)
 	}
+	if o.Contact != "" && !isContact(o.Contact) {
+		return usage("--pages-contact is an address of e-mail, or of a page, https://...")
+	}
 	if o.WebhookURL != "" && !safeAddress(o.WebhookURL) {
 		return usage("--webhook-url is https://..., or http on loopback")
 	}
@@ -386,4 +393,13 @@ func whatToTry(o serveOptions, program, address string) string {
 
 Ctrl-C ends it.
 `, address, o.Data, program)
+}
+
+// isContact reports whether a text is an address of e-mail alone, or of a page.
+func isContact(text string) bool {
+	if strings.HasPrefix(text, "https://") {
+		return safeAddress(text)
+	}
+	address, err := mail.ParseAddress(text)
+	return err == nil && address.Address == text
 }

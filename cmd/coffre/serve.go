@@ -148,7 +148,7 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 // vaultOptions reads the files that the options name, and says how the vault is opened.
 func (o serveOptions) vaultOptions() (vo vault.Options, err error) {
 	vo = vault.Options{
-		OIDC: o.OIDC, Login: o.Login, Public: o.Public, Dev: o.Dev,
+		OIDC: o.OIDC, Login: o.Login, Contact: o.Contact, Public: o.Public, Dev: o.Dev,
 		Transit: o.Vault, Blobs: o.Blobs, Retentions: o.Retentions, SuppressionReview: o.Review, Stores: o.Stores, Checkpoints: o.Checkpoints, Witnesses: o.Witnesses, Limits: o.Limits, Duty: o.Duty,
 	}
 	if o.Registry != "" {

@@ -50,6 +50,7 @@ var settings = []setting{
 	{key: "oidc-issuer"}, {key: "oidc-audience"}, {key: "oidc-types"}, {key: "oidc-algorithms"}, {key: "oidc-claims"}, {key: "oidc-roles"},
 	{key: "oidc-default-role"}, {key: "oidc-token-bytes"}, {key: "oidc-refresh"}, {key: "oidc-outage"}, {key: "oidc-ca-file", file: true},
 	{key: "pages-client"}, {key: "pages-client-secret-file", file: true, secret: true}, {key: "pages-scopes"},
+	{key: "pages-contact", fill: true},
 
 	{key: "store", password: true}, {key: "readmodels", password: true}, {key: "keys", password: true},
 	{key: "checkpoints", password: true}, {key: "checkpoint-every"}, {key: "checkpoint-events"},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -217,5 +218,67 @@ func TestInWhoseNameIsAlwaysVisible(t *testing.T) {
 	}
 	if resp := s.browser(http.MethodGet, "/wallet?of=nobody", nil, with(c)); resp.StatusCode != http.StatusNotFound {
 		t.Errorf("of nobody: %d", resp.StatusCode)
+	}
+}
+
+// A citizen lets somebody act for them: only for what they choose, and the number is on no page and
+// in no address.
+func TestACitizenLetsSomebodyActForThem(t *testing.T) {
+	s := newSite(t)
+	s.answers["/mandates"] = contract.Mandates{}
+	s.answers["/registry"] = contract.Registry{DocumentTypes: []contract.RegistryDocumentType{{DocumentType: "diploma", Labels: contract.MultiLanguage{Nl: "Diploma"}}}}
+	c := s.signIn()
+	form := func() url.Values {
+		return url.Values{"key": {someKey}, "number": {number}, "actions": {"readAndConsent"}, "type": {"diploma"}, "until": {"2027-01-01"}}
+	}
+	if missing := lacks(s.page(c, "/people"), "until", "Diploma"); missing != nil {
+		t.Errorf("the form lacks %q", missing)
+	}
+	s.answers["/mandates"] = contract.MandateReceipt{}
+	done := s.send(c, "/people", form())
+	s.answers["/mandates"] = contract.Mandates{}
+	want := "/mandates " + someKey + ` {"actions":["read","consent"],"documentTypes":["diploma"],"kind":"representation","representativeSsin":"` + number + `","until":"2027-01-01"}`
+	if done.StatusCode != http.StatusSeeOther || done.Header.Get("Location") != "/people?at=seen" || len(s.did) != 1 || !sameJSON(t, s.did[0], want) {
+		t.Errorf("%d to %q, did %q", done.StatusCode, done.Header.Get("Location"), s.did)
+	}
+	for name, change := range map[string]func(url.Values){
+		"a number that is none": func(f url.Values) { f.Set("number", "84022711083") },
+		"nothing allowed":       func(f url.Values) { f.Del("actions") },
+		"something else":        func(f url.Values) { f.Set("actions", "everything") },
+	} {
+		s.did = nil
+		asked := form()
+		change(asked)
+		resp := s.send(c, "/people", asked)
+		body := s.text(resp)
+		if resp.StatusCode != http.StatusBadRequest || len(s.did) > 0 || strings.Contains(body, asked.Get("number")) || !strings.Contains(body, `role="alert"`) || !strings.Contains(body, `value="2027-01-01"`) {
+			t.Errorf("%s: %d, did %q", name, resp.StatusCode, s.did)
+		}
+	}
+}
+
+// sameJSON reports whether two acts are the same but for the order of members.
+func sameJSON(t *testing.T, got, want string) bool {
+	t.Helper()
+	var a, b map[string]any
+	i, j := strings.IndexByte(got, '{'), strings.IndexByte(want, '{')
+	if i < 0 || got[:i] != want[:j] || json.Unmarshal([]byte(got[i:]), &a) != nil || json.Unmarshal([]byte(want[j:]), &b) != nil {
+		return false
+	}
+	return reflect.DeepEqual(a, b)
+}
+
+// Every page leads to help, where the address stands that the operator names.
+func TestHelpNamesTheContact(t *testing.T) {
+	for contact, link := range map[string]string{"": "", "help@vault.example": `href="mailto:help@vault.example"`, "https://vault.example/help": `href="https://vault.example/help"`} {
+		s := newSite(t)
+		s.pages.Contact = contact
+		page := s.text(s.browser(http.MethodGet, "/accessibility", nil))
+		if !strings.Contains(page, link) || !strings.Contains(page, `id="feedback"`) {
+			t.Errorf("%q is not named: %s", contact, page)
+		}
+		if !strings.Contains(s.text(s.browser(http.MethodGet, "/signin", nil)), `href="/accessibility#feedback"`) {
+			t.Error("a page does not lead to help")
+		}
 	}
 }

@@ -43,8 +43,11 @@ type Pages struct {
 	// Limits returns the budgets of an operation for its roles; writes says that it takes an
 	// Idempotency-Key. nil: the pages for developers tell none.
 	Limits func(operation string, roles []domain.Role, writes bool) []Limit
-	Now    func() time.Time
-	Slog   *slog.Logger
+	// Contact is where people turn to who cannot use a page: an address of e-mail, or of a page
+	// (https); "": whoever gave them the address of the vault.
+	Contact string
+	Now     func() time.Time
+	Slog    *slog.Logger
 
 	inner http.Handler            // the pages, behind what guards them
 	roots []string                // where the paths of pages begin
@@ -187,6 +190,7 @@ var personals = []personal{
 	{"POST /consents/{id}/answer", "", citizens, (*Pages).answerConsent},
 	{"POST /consents/{id}/stop", "", citizens, (*Pages).answerStop},
 	{"GET /people", "menu.people", citizens, (*Pages).servePeople},
+	{"POST /people", "", citizens, (*Pages).answerMandateGrant},
 	{"POST /people/{id}", "", citizens, (*Pages).answerMandate},
 	{"GET /data", "menu.data", citizens, (*Pages).serveData},
 	{"POST /data/report", "", citizens, (*Pages).answerReport},
@@ -247,6 +251,18 @@ var personals = []personal{
 	{"POST /operator/acts/{act}", "", operators, (*Pages).answerAct},
 }
 
+// Roles returns the roles that have pages.
+func Roles() (all []domain.Role) {
+	for _, route := range personals {
+		for _, role := range route.roles {
+			if !slices.Contains(all, role) {
+				all = append(all, role)
+			}
+		}
+	}
+	return all
+}
+
 // Handler returns the pages, and the API for every path that is none of theirs. Where people are
 // believed, pages are served on this machine alone, by its own names.
 func (p *Pages) Handler() http.Handler {
@@ -267,7 +283,7 @@ func (p *Pages) Handler() http.Handler {
 	})
 	mux.HandleFunc("GET /accessibility", func(w http.ResponseWriter, r *http.Request) {
 		l := spoken(r)
-		p.fault(r, p.show(w, r, http.StatusOK, accessibilityPage(page{tongue: l, title: l.say("access.title")})))
+		p.fault(r, p.show(w, r, http.StatusOK, accessibilityPage(page{tongue: l, title: l.say("access.title")}, p.Contact)))
 	})
 	mux.HandleFunc("GET "+stylesheet.path, stylesheet.serve)
 	mux.HandleFunc("GET "+verifier.path, verifier.serve)

@@ -25,9 +25,14 @@ type LoginConfig struct {
 }
 
 // ReadLogin reads as which client the pages log people in: its id, the file of its secret ("": it
-// has none) and the scopes it asks for ("": openid, and those that citizens have).
+// has none) and the scopes it asks for ("": openid, and those of every role that has pages).
 func ReadLogin(id, secretFile, scopes string) (*LoginConfig, error) {
-	c := &LoginConfig{ClientID: id, Scopes: append([]string{"openid"}, edge.Scopes(domain.RoleCitizen)...)}
+	c := &LoginConfig{ClientID: id, Scopes: []string{"openid"}}
+	for _, role := range pages.Roles() {
+		c.Scopes = append(c.Scopes, edge.Scopes(role)...)
+	}
+	slices.Sort(c.Scopes[1:])
+	c.Scopes = slices.Compact(c.Scopes)
 	if scopes != "" {
 		c.Scopes = splitList(scopes)
 	}
@@ -50,7 +55,7 @@ const devSession = 9 * time.Hour
 // makePages puts the pages before the API: where a client of the provider is configured, and in a
 // vault for trying out, where whoever signs in is believed.
 func (a *assembly) makePages(auth edge.Authenticator) error {
-	p := &pages.Pages{API: a.handler, Auth: auth, Sessions: a.sessions, Limits: a.limitsOf, Now: time.Now, Slog: a.o.Logger}
+	p := &pages.Pages{API: a.handler, Auth: auth, Sessions: a.sessions, Limits: a.limitsOf, Contact: a.o.Contact, Now: time.Now, Slog: a.o.Logger}
 	switch {
 	case a.o.Login != nil && a.provider != nil:
 		if a.o.Public == nil {

@@ -73,6 +73,8 @@ type Options struct {
 	// Login says as which client of that provider the pages log people in; nil: no pages are
 	// served but in a vault for trying out.
 	Login *LoginConfig
+	// Contact is the address that the pages name for people who cannot use one; "": none.
+	Contact string
 	// Public is where callers reach the vault, as they write it; nil: tokens that are bound to
 	// a key are refused.
 	Public *url.URL

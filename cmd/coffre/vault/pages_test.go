@@ -308,3 +308,21 @@ func TestPagesLogInAtTheProvider(t *testing.T) {
 		t.Errorf("%+v, %v", at, err) // a log-out over plain HTTP is none
 	}
 }
+
+// Unless scopes are named, the provider is asked for those of every role that has pages.
+func TestTheLoginAsksForTheScopesOfEveryRole(t *testing.T) {
+	asked, err := ReadLogin("the-client", "", "")
+	if err != nil || asked.Scopes[0] != "openid" {
+		t.Fatalf("%v, %v", asked, err)
+	}
+	for _, role := range []domain.Role{domain.RoleCitizen, domain.RolePrivacyOfficer, domain.RoleAuditor, domain.RoleOperator} {
+		for _, scope := range edge.Scopes(role) {
+			if !slices.Contains(asked.Scopes, scope) {
+				t.Errorf("a %s is not asked for %s", role, scope)
+			}
+		}
+	}
+	if named, err := ReadLogin("the-client", "", "openid,wallet:read"); err != nil || !slices.Equal(named.Scopes, []string{"openid", "wallet:read"}) {
+		t.Errorf("%v, %v", named, err)
+	}
+}
