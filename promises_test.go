@@ -390,7 +390,7 @@ var promises = []chapter{
 			[]string{"cmd/coffre TestEveryOperationHasItsBudget", "eventstore/quotas TestPlacesEnd", "handlers/api TestF30ActsOfADayAreBounded"}},
 		{"What the vault counts of requests sums over all processes, outlives them, counts a write in doubt once, and names organisations and no person.",
 			[]string{"eventstore/traffic/traffic.go Table.Flush", "eventstore/traffic/traffic.go Table.Count"},
-			[]string{"eventstore/traffic TestCountsAddUp", "eventstore/traffic TestAWriteInDoubtCountsOnce", "eventstore/traffic TestOnlyPartnersAreNamed", "handlers/api TestAnOrganisationSeesItsOwnUsage"}},
+			[]string{"eventstore/traffic TestCountsAddUp", "eventstore/traffic TestAWriteInDoubtCountsOnce", "eventstore/traffic TestAWriteMadeAgainAddsNothing", "eventstore/traffic TestOnlyPartnersAreNamed", "handlers/api TestAnOrganisationSeesItsOwnUsage"}},
 		{"Quotas and rates of organisations hold in all processes and across restarts, and count whoever is unknown like everybody else.",
 			[]string{"eventstore/quotas/quotas.go Table.Count", "eventstore/quotas/quotas.go Table.Refused"},
 			[]string{"eventstore/quotas TestCallsOfAMinute", "eventstore/quotas TestQuotaOfADay", "eventstore/quotas TestQuotaAcrossProcesses", "eventstore/quotas TestRefusalsOfAMinute", "handlers/api TestQuotasHoldAcrossProcessesAndRestarts", "handlers/api TestTooManyRefusals"}},

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"filippo.io/age"
@@ -101,6 +103,38 @@ func TestFilesInABucket(t *testing.T) {
 	missing.Bucket = "nobody-has-it"
 	if _, err := vault.Open(t.Context(), dir, vault.Options{Blobs: &missing}); !errors.Is(err, s3.ErrBucket) {
 		t.Errorf("%v", err)
+	}
+}
+
+// A process whose bucket is not that of the others on the same keys says so at its start, by the
+// name of the setting.
+func TestAnotherBucketIsTold(t *testing.T) {
+	server, dir := s3test.Start(t), vault.DataDir(t.TempDir())
+	config := func() *vault.BlobsConfig {
+		bucket := server.Bucket(t)
+		ca, secret := server.Files(t, bucket)
+		return &vault.BlobsConfig{Bucket: bucket.Bucket, Prefix: bucket.Prefix, Endpoint: bucket.Endpoint, Region: bucket.Region, AccessKey: bucket.AccessKey, SecretKeyFile: secret, CAFile: ca}
+	}
+	first, other := config(), config()
+	for i, c := range []*vault.BlobsConfig{first, first, other} {
+		var told bytes.Buffer
+		v, err := vault.Open(t.Context(), dir, vault.Options{Blobs: c, Logger: slog.New(slog.NewTextHandler(&told, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		key, err := token.OpenDevKey(dir.File(vault.DevKeyFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			(&rig{Instance: v, dir: dir, key: key}).upload(t, grantFor(domain.RoleIssuer, orgA, domain.CitizenID{}), apitest.PDF)
+		}
+		if err := v.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if says := strings.Contains(told.String(), "COFFRE_BLOBS is not that of the other processes"); says != (c == other) {
+			t.Errorf("start %d: %s", i, &told)
+		}
 	}
 }
 

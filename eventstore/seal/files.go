@@ -181,13 +181,22 @@ func attachmentID(b []byte) (domain.AttachmentID, error) {
 
 // StoredFiles lists the files whose bytes have to be where files are kept: those that
 // were uploaded whole, without the ones that nobody can open any more.
-func StoredFiles(ctx context.Context, db *keysdb.DB) (files []domain.AttachmentID, err error) {
-	s, err := db.Read(`SELECT attachment FROM attachments WHERE state IN (?, ?, ?) AND stream NOT IN (SELECT stream FROM stream_keys WHERE state = ?)`)
+func StoredFiles(ctx context.Context, db *keysdb.DB) ([]domain.AttachmentID, error) {
+	return storedFiles(ctx, db, ``)
+}
+
+// LastStoredFiles lists the last of them that were begun, at most so many.
+func LastStoredFiles(ctx context.Context, db *keysdb.DB, most int) ([]domain.AttachmentID, error) {
+	return storedFiles(ctx, db, ` ORDER BY id DESC LIMIT ?`, most)
+}
+
+func storedFiles(ctx context.Context, db *keysdb.DB, which string, args ...any) (files []domain.AttachmentID, err error) {
+	s, err := db.Read(`SELECT attachment FROM attachments WHERE state IN (?, ?, ?) AND stream NOT IN (SELECT stream FROM stream_keys WHERE state = ?)` + which)
 	if err != nil {
 		return nil, err
 	}
 	var ids [][]byte
-	if err := s.SelectContext(ctx, &ids, unclaimed, reserved, claimed, keyDestroyed); err != nil {
+	if err := s.SelectContext(ctx, &ids, append([]any{unclaimed, reserved, claimed, keyDestroyed}, args...)...); err != nil {
 		return nil, err
 	}
 	for _, id := range ids {

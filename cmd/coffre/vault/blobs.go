@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -15,6 +16,7 @@ import (
 	"coffre/eventstore/blob"
 	"coffre/eventstore/blob/folder"
 	"coffre/eventstore/blob/s3"
+	"coffre/eventstore/seal"
 )
 
 // BlobsConfig says which bucket keeps the sealed files of documents.
@@ -115,6 +117,35 @@ func openBucket(ctx context.Context, config *BlobsConfig) (*s3.Store, error) {
 		}
 	}
 	return s3.Open(ctx, o)
+}
+
+// looked is how many files are looked for at a start.
+const looked = 3
+
+// compareFiles tells the operator when no file that the key database names lately lies where
+// this process keeps files: another process, or a former one, keeps them elsewhere. It refuses
+// nothing: a store that lost files is no reason to serve none of the documents.
+func (a *assembly) compareFiles(ctx context.Context) error {
+	named, err := seal.LastStoredFiles(ctx, a.places.keys, looked)
+	if err != nil {
+		return fmt.Errorf("compare files: %w", err)
+	}
+	if len(named) == 0 {
+		return nil
+	}
+	for _, id := range named {
+		content, err := a.files.Open(ctx, id.UUID, 0)
+		switch {
+		case errors.Is(err, blob.ErrNotFound):
+			continue
+		case err != nil: // nobody can tell while it is away
+			return nil
+		}
+		return content.Close()
+	}
+	a.o.Logger.ErrorContext(ctx, "the files of the last documents are not where this process looks for them: its COFFRE_BLOBS is not that of the other processes on these keys, or names another bucket than before",
+		slog.Int("files", len(named)))
+	return nil
 }
 
 // keepsFiles reports whether any file lies in the directory's own folder for them.
