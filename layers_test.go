@@ -39,7 +39,7 @@ var mayWire = []string{"cmd/coffre/vault", "cmd/coffre/bench"}
 // which there are.
 var adapters = []string{
 	"eventstore/memory", "eventstore/sqlite", "eventstore/postgres", "eventstore/kurrent", "eventstore/kurrent/wire", "eventstore/leaves",
-	"eventstore/seal/localkek", "eventstore/seal/transit", "eventstore/blob/folder", "eventstore/blob/s3",
+	"eventstore/seal/localkek", "eventstore/seal/transit", "eventstore/spans/otlp", "eventstore/blob/folder", "eventstore/blob/s3",
 	"projections/sqlitemodels", "projections/pgmodels",
 }
 

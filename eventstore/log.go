@@ -10,6 +10,7 @@ import (
 	lru "github.com/hashicorp/golang-lru/v2"
 
 	"coffre/domain"
+	"coffre/eventstore/spans"
 )
 
 // Codec translates between domain events and their stored form. See package codec.
@@ -122,7 +123,7 @@ func (l *Log) Leaves() LeafIndex { return l.leaves }
 // stream whose records are gone while something still knows it ends with *Corrupt: it is
 // never taken for one that was never there.
 func (l *Log) Read(ctx context.Context, s Stream, from Revision) iter.Seq2[Event, error] {
-	records := l.store.ReadStream(ctx, s, from)
+	records := l.traced(ctx, "log.read", func(ctx context.Context) iter.Seq2[Record, error] { return l.store.ReadStream(ctx, s, from) })
 	if l.knows != nil && from == 0 {
 		records = l.unlessKnown(ctx, s, records)
 	}
@@ -154,7 +155,7 @@ func (l *Log) unlessKnown(ctx context.Context, s Stream, records iter.Seq2[Recor
 
 // ReadAll yields at most limit events after the given position, in order.
 func (l *Log) ReadAll(ctx context.Context, after Position, limit int) iter.Seq2[Event, error] {
-	return l.decoded(l.store.ReadAll(ctx, after, limit))
+	return l.decoded(l.traced(ctx, "log.read", func(ctx context.Context) iter.Seq2[Record, error] { return l.store.ReadAll(ctx, after, limit) }))
 }
 
 // Wait returns nil when there may be an event after the given position.
@@ -162,6 +163,30 @@ func (l *Log) Wait(ctx context.Context, after Position) error { return l.store.W
 
 // Head returns the position of the last event.
 func (l *Log) Head(ctx context.Context) (Position, error) { return l.store.Head(ctx) }
+
+// traced records how long the records take, with what is done with each, and how many they are.
+func (l *Log) traced(ctx context.Context, name spans.Word, read func(context.Context) iter.Seq2[Record, error]) iter.Seq2[Record, error] {
+	if !spans.Recorded(ctx) {
+		return read(ctx)
+	}
+	return func(yield func(Record, error) bool) {
+		ctx, span := spans.Begin(ctx, name)
+		var n int64
+		var failed error
+		defer func() {
+			span.Number("coffre.events", n)
+			span.End(failed)
+		}()
+		for r, err := range read(ctx) {
+			if failed = err; err == nil {
+				n++
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
 
 func (l *Log) decoded(records iter.Seq2[Record, error]) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {

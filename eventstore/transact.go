@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/domain"
+	"coffre/eventstore/spans"
 )
 
 // Decider runs commands on the streams of one category, whose events fold into a state
@@ -82,9 +83,11 @@ func (d Decider[S, E]) Load(ctx context.Context, l *Log, s Stream) (state S, las
 // durable, and again if it was not written. Refusals are decided on the newest state
 // that is durable. After an append with an unknown outcome the stream itself is asked,
 // by event id.
-func (d Decider[S, E]) Transact(ctx context.Context, l *Log, w Write, cmd Command[S, E]) (Result[S, E], error) {
+func (d Decider[S, E]) Transact(ctx context.Context, l *Log, w Write, cmd Command[S, E]) (_ Result[S, E], err error) {
 	ctx, cancel := withPatience(ctx)
 	defer cancel()
+	ctx, span := spans.Begin(ctx, "log.transact")
+	defer func() { span.End(err) }()
 	t := turn{log: l, stream: w.Stream}
 	if err := t.take(ctx); err != nil {
 		return Result[S, E]{}, tooLong(err)
@@ -131,9 +134,11 @@ func (t *turn) end() {
 // suspension, holds, requests for erasure): it takes no lock and appends whatever
 // revision the stream has by then, in the store's reserved share. The command
 // only judges permission, and Evolve copes with any interleaving.
-func (d Decider[S, E]) TransactReserved(ctx context.Context, l *Log, w Write, cmd Command[S, E]) (Result[S, E], error) {
+func (d Decider[S, E]) TransactReserved(ctx context.Context, l *Log, w Write, cmd Command[S, E]) (_ Result[S, E], err error) {
 	ctx, cancel := withPatience(ctx)
 	defer cancel()
+	ctx, span := spans.Begin(ctx, "log.transact")
+	defer func() { span.End(err) }()
 	return d.attempt(ctx, l, w, cmd, nil)
 }
 
@@ -243,7 +248,10 @@ func (d Decider[S, E]) attempt(ctx context.Context, l *Log, w Write, cmd Command
 				mine.end()
 			}
 		}
-		at, err := l.store.Append(ctx, batch)
+		appending, span := spans.Begin(ctx, "log.append")
+		span.Number("coffre.events", int64(len(events)))
+		at, err := l.store.Append(appending, batch)
+		span.End(err)
 		if err == nil {
 			l.told(at.Position)
 		}

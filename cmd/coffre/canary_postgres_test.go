@@ -29,9 +29,11 @@ func TestCanaryOnPostgreSQL(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer super.Close()
-	p := play(t, found, paths, vault.Options{Stores: vault.StoresConfig{Log: dsn}, KeyLease: time.Second})
+	traced, traces := collect(t)
+	p := play(t, found, paths, vault.Options{Stores: vault.StoresConfig{Log: dsn}, KeyLease: time.Second, Traces: traces})
 	innocent(t, found)
 	f, hits := newFinder(found), map[string]string{}
+	traced.holdNothingPersonal(t, f, "accessDocument", "sql")
 	f.below(t, hits, p.dir, p.temp)
 	f.in("the log", p.logs.Bytes(), hits)
 

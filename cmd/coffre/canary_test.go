@@ -344,9 +344,13 @@ func TestCanary(t *testing.T) {
 	if paths == nil { // the demo's people are there in any case
 		found = canaries{}
 	}
-	p := play(t, found, paths, vault.Options{})
+	traced, traces := collect(t)
+	p := play(t, found, paths, vault.Options{Traces: traces})
 	innocent(t, found)
 	f := newFinder(found)
+	t.Run("traces", func(t *testing.T) {
+		traced.holdNothingPersonal(t, f, "issueDocument", "accessDocument", "getWallet", "use case", "log.transact", "log.append", "log.read")
+	})
 	t.Run("files", func(t *testing.T) { p.filesHoldNothingPersonal(t, f) })
 	t.Run("what auditors get", func(t *testing.T) { p.auditorsGetNothingPersonal(t, f) })
 	t.Run("backup", func(t *testing.T) { p.backupHoldsNothingPersonal(t, f) })
@@ -437,9 +441,11 @@ func TestCanaryInVault(t *testing.T) {
 	}
 	s := vaulttest.Start(t)
 	audit := s.Audit(t)
-	p := play(t, found, paths, vault.Options{Transit: vaultOf(t, s)})
+	traced, traces := collect(t)
+	p := play(t, found, paths, vault.Options{Transit: vaultOf(t, s), Traces: traces})
 	innocent(t, found)
 	f, hits := newFinder(found), map[string]string{}
+	traced.holdNothingPersonal(t, f, "accessDocument", "vault")
 	if files := f.below(t, hits, p.dir, p.temp, s.Dir()); files < 10 {
 		t.Fatalf("looked into %d files only", files)
 	}

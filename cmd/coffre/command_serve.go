@@ -40,6 +40,8 @@ type serveOptions struct {
 	BrokersConfig string // file; "": nobody is told through a broker
 	Prices        string // file; "": nothing has a price
 
+	Traces vault.TracesConfig // without an endpoint nothing is recorded
+
 	Kurrent kurrentFlags
 
 	Blobs       *vault.BlobsConfig      // from the environment; nil: files lie in a folder
@@ -172,6 +174,11 @@ them; coffre config explain tells what counts and from where, coffre config chec
 	f.StringVar(&o.WebhookSecretFile, "webhook-secret-file", "", "`file` with the webhook's secret, whsec_..., or with two while one replaces the other (coffre webhooks rotate)")
 	f.StringVar(&o.EboxConfig, "ebox-config", "", "`file` that says how citizens are written to in My eBox (docs/ebox.md); the client's secret lies in a file that it names")
 	f.StringVar(&o.Prices, "prices", "", "`file` with what calls cost organisations, and from which month on (docs/traffic.md)")
+	f.StringVar(&o.Traces.Endpoint, "traces-endpoint", "", "`URL` of the OpenTelemetry collector that is sent traces by OTLP over HTTP, such as https://collector.example:4318 (docs/tracing.md)")
+	f.Float64Var(&o.Traces.Ratio, "traces-ratio", 0.1, "`share` of requests whose trace is recorded, from 0 to 1")
+	f.StringVar(&o.Traces.HeadersFile, "traces-headers-file", "", "`file` with a line NAME: VALUE for each header that the collector asks for")
+	f.StringVar(&o.Traces.CAFile, "traces-ca-file", "", "`file` of PEM certificates to trust at the collector (default: the system's)")
+	f.BoolVar(&o.Traces.Continues, "traces-continue", false, "go on in the traces that callers name by traceparent: where they are all one's own")
 	f.StringVar(&o.BrokersConfig, "brokers-config", "", "`file` that says which organisations are told through their message brokers (docs/brokers.md); secrets lie in files that it names")
 	f.StringVar(&at.Log, "store", "", "`address` of the events: sqlite:DIR, postgres://... or esdb://... without a password (default: the data directory)")
 	f.StringVar(&at.ReadModels, "readmodels", "", "`address` of the read models (default: where the events are, or the data directory)")
@@ -194,6 +201,8 @@ them; coffre config explain tells what counts and from where, coffre config chec
 	_ = cmd.MarkFlagFilename("ebox-config")
 	_ = cmd.MarkFlagFilename("brokers-config")
 	_ = cmd.MarkFlagFilename("prices")
+	_ = cmd.MarkFlagFilename("traces-headers-file")
+	_ = cmd.MarkFlagFilename("traces-ca-file")
 	_ = cmd.MarkFlagFilename("oidc-ca-file")
 	_ = cmd.MarkFlagFilename("pages-client-secret-file")
 	_ = cmd.MarkFlagFilename("witness-policy")
@@ -342,6 +351,12 @@ func (o serveOptions) check() error {
 	}
 	if o.WebhookURL != "" && !safeAddress(o.WebhookURL) {
 		return usage("--webhook-url is https://..., or http on loopback")
+	}
+	if o.Traces.Endpoint != "" && !safeAddress(o.Traces.Endpoint) {
+		return usage("--traces-endpoint is https://..., or http on loopback")
+	}
+	if o.Traces.Ratio < 0 || o.Traces.Ratio > 1 {
+		return usage("--traces-ratio is a number from 0 to 1")
 	}
 	if err := o.checkOps(); err != nil {
 		return err

@@ -173,6 +173,11 @@ func (o serveOptions) vaultOptions() (vo vault.Options, err error) {
 			return vo, fmt.Errorf("--prices (COFFRE_PRICES): %w", err)
 		}
 	}
+	if o.Traces.Endpoint != "" {
+		if vo.Traces, err = o.Traces.Read(); err != nil {
+			return vo, err
+		}
+	}
 	if o.BrokersConfig != "" {
 		if vo.Brokers, err = vault.ReadBrokersConfig(o.BrokersConfig, o.Dev); err != nil {
 			return vo, fmt.Errorf("--brokers-config (COFFRE_BROKERS_CONFIG): %w", err)

@@ -85,6 +85,8 @@ var settings = []setting{
 	{key: "ebox-config", fill: true, file: true},
 	{key: "brokers-config", fill: true, file: true},
 	{key: "prices", fill: true, file: true},
+	{key: "traces-endpoint", fill: true}, {key: "traces-ratio", fill: true}, {key: "traces-continue", fill: true},
+	{key: "traces-headers-file", fill: true, file: true, secret: true}, {key: "traces-ca-file", fill: true, file: true},
 	{key: "kurrent-listen", fill: true},
 	{key: "kurrent-cert", fill: true, file: true}, {key: "kurrent-key", fill: true, file: true}, {key: "kurrent-users", fill: true, file: true},
 

@@ -70,6 +70,12 @@ type Server struct {
 	Tile func(ctx context.Context, path string) ([]byte, error)
 	// Observe is called after every request; it must not block. nil: not called.
 	Observe func(Observed)
+	// Trace begins the record of a request in a trace: it returns the request to go on with, the
+	// trace's id, and what ends the record, nil where nothing of it is recorded. nil: not called.
+	Trace func(*http.Request, *Call) (_ *http.Request, trace string, end func(Observed))
+	// UseCase begins the record of a use case within a request's, and returns what ends it. nil:
+	// not called.
+	UseCase func(context.Context) (context.Context, func(error))
 	// Refused is called with the last word of the problem's type for every problem that is
 	// answered; operation is as in Observed. nil: not called.
 	Refused func(operation, problem string)
@@ -90,6 +96,7 @@ type Observed struct {
 	Organisation domain.Organisation // of whoever was let in; "" for a role that is of none
 	Received     time.Time
 	Took         time.Duration // from the request's head to the end of its answer
+	Trace        string        // id of the trace in which it is recorded; "": in none
 }
 
 // uncontracted lists the routes that are served and not in the contract, with reasons.
@@ -108,7 +115,7 @@ const tilePattern = "GET " + contract.Base + "/log/tile/{path...}"
 // when the contract and the generated routes disagree: a broken program.
 func (s *Server) Handler(ops contract.StrictServerInterface) http.Handler {
 	rt := &routes{s: s, mux: http.NewServeMux(), contract: operations()}
-	strictOps := contract.NewStrictHandlerWithOptions(ops, nil, contract.StrictHTTPServerOptions{
+	strictOps := contract.NewStrictHandlerWithOptions(ops, s.around(), contract.StrictHTTPServerOptions{
 		RequestErrorHandlerFunc: func(w http.ResponseWriter, r *http.Request, _ error) {
 			s.problem(w, r, BadRequest(contract.InputValidationIssue{Type: IssueSchema, Title: "The body does not fit its schema", In: contract.IssueLocationBody, Name: wholeBody}))
 		},
@@ -133,6 +140,21 @@ func (s *Server) Handler(ops contract.StrictServerInterface) http.Handler {
 	rt.serveOpen("GET "+contract.Base+"/doc/openapi.yaml", http.HandlerFunc(serveContract))
 	rt.mux.HandleFunc("/", rt.serveUnknown)
 	return rt
+}
+
+// around returns what stands around every use case.
+func (s *Server) around() []contract.StrictMiddlewareFunc {
+	if s.UseCase == nil {
+		return nil
+	}
+	return []contract.StrictMiddlewareFunc{func(next contract.StrictHandlerFunc, _ string) contract.StrictHandlerFunc {
+		return func(ctx context.Context, w http.ResponseWriter, r *http.Request, request any) (any, error) {
+			ctx, end := s.UseCase(ctx)
+			answer, err := next(ctx, w, r, request)
+			end(err)
+			return answer, err
+		}
+	}}
 }
 
 // routes is the table of served routes, and the handler in front of it.
@@ -204,6 +226,11 @@ func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	r = r.WithContext(ctx)
+	var trace string
+	var traced func(Observed)
+	if s.Trace != nil {
+		r, trace, traced = s.Trace(r, call)
+	}
 	if r.Body != nil && r.Body != http.NoBody {
 		call.body = newBody(r)
 		r.Body = call.body
@@ -217,10 +244,14 @@ func (rt *routes) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			}
 			s.problem(out, r, fmt.Errorf("panic (%T): %s", p, Frames(debug.Stack())))
 		}
+		seen := Observed{
+			Operation: call.Operation, Status: out.status, Problem: call.slug, Role: call.Role, Organisation: call.Organisation, Received: began, Took: s.Now().Sub(began), Trace: trace,
+		}
+		if traced != nil {
+			traced(seen)
+		}
 		if s.Observe != nil {
-			s.Observe(Observed{
-				Operation: call.Operation, Status: out.status, Problem: call.slug, Role: call.Role, Organisation: call.Organisation, Received: began, Took: s.Now().Sub(began),
-			})
+			s.Observe(seen)
 		}
 	}()
 	switch {

@@ -17,6 +17,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 
 	"coffre/eventstore"
+	"coffre/eventstore/spans"
 )
 
 const (
@@ -65,8 +66,9 @@ type RouterOptions struct {
 	DB       *DB
 	Log      *eventstore.Log
 	Reactors []Reactor
-	Backoff  Backoff      // between deliveries of an event that was not handled yet
-	Logger   *slog.Logger // default slog.Default()
+	Backoff  Backoff       // between deliveries of an event that was not handled yet
+	Logger   *slog.Logger  // default slog.Default()
+	Tracer   *spans.Tracer // records what follows from events; nil: nobody
 	// Parts is into how many parts the events of each reactor are divided by citizen, which are
 	// worked on at once; default 8. All processes have the same.
 	Parts int
@@ -161,7 +163,12 @@ func (r *Router) handler(reactor Reactor) message.NoPublishHandlerFunc {
 		if err != nil {
 			return err
 		}
-		return r.o.DB.handleOnce(m.Context(), reactor, n)
+		ctx, span := r.o.Tracer.Event(m.Context(), "reactor", n.Correlation)
+		span.Word("coffre.reactor", spans.Word(reactor.Name))
+		span.Word("coffre.event", spans.Word(n.Type))
+		err = r.o.DB.handleOnce(ctx, reactor, n)
+		span.End(err)
+		return err
 	}
 }
 

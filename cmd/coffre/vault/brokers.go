@@ -189,7 +189,7 @@ func (a *assembly) openBrokers(ctx context.Context) error {
 		return nil
 	}
 	filters := map[string]api.Subscription{}
-	o := broker.Options{DB: a.places.reactors, Logger: a.o.Logger}
+	o := broker.Options{DB: a.places.reactors, Logger: a.o.Logger, Tracer: a.tracer}
 	for _, l := range a.o.Brokers.Links {
 		connect, err := l.connect(a.o.Brokers.Dev)
 		if err != nil {

@@ -121,7 +121,7 @@ func (a *assembly) openEbox(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	a.ebox, err = ebox.New(ctx, ebox.Options{DB: a.places.reactors, Log: a.log, Vault: writing{a.Core, c}, Client: client, Logger: a.o.Logger})
+	a.ebox, err = ebox.New(ctx, ebox.Options{DB: a.places.reactors, Log: a.log, Vault: writing{a.Core, c}, Client: client, Logger: a.o.Logger, Tracer: a.tracer})
 	if err == nil {
 		a.eboxDesk, err = ebox.NewDesk(ctx, a.places.reactors)
 		a.Core.Ebox = eboxDesk{a.eboxDesk}

@@ -42,7 +42,7 @@ func (a *assembly) makeHandlers(context.Context) error {
 	serving := func(auth edge.Authenticator, nonce func() string) (*edge.Server, http.Handler) {
 		server := &edge.Server{
 			Auth: auth, Nonce: nonce, Now: time.Now, NewID: uuid.New, Slog: a.o.Logger, ErrorAnswers: acting.ErrorAnswers, Beat: edge.Beat, Admit: a.Core.Admit, NeverBusy: acting.TakesBack,
-			Health: a.Health, Condition: a.Condition, Ready: a.ready, Detail: a.detail, Tile: a.Core.Tile, Metrics: m.handler(), Observe: observe, Alarm: a.alarm.fault, Refused: m.refuse,
+			Health: a.Health, Condition: a.Condition, Ready: a.ready, Detail: a.detail, Tile: a.Core.Tile, Metrics: m.handler(), Observe: observe, Trace: a.traceRequest(), UseCase: a.traceUseCase(), Alarm: a.alarm.fault, Refused: m.refuse,
 		}
 		return server, server.Handler(operations{server, a.Core})
 	}

@@ -14,6 +14,8 @@ import (
 	"coffre/eventstore/kurrent/wire"
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/keysdb"
+	"coffre/eventstore/spans"
+	"coffre/eventstore/spans/otlp"
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/handlers/api"
 	"coffre/handlers/contract"
@@ -56,6 +58,8 @@ type Instance struct {
 	ebox        *ebox.Ebox                       // nil: nobody is written to
 	eboxDesk    ebox.Desk                        // with ebox
 	brokers     *broker.Links                    // nil: nobody is told through a broker
+	tracer      *spans.Tracer                    // nil: nothing is recorded
+	spans       *otlp.Provider                   // with tracer
 	publisher   *transparency.Publisher
 	cosigning   *transparency.Witnesses
 	trusts      []*trustFile   // certificates to trust where others are called

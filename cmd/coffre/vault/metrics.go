@@ -43,7 +43,7 @@ func newMetrics(v *Instance) *metrics {
 		}, []string{"operation", "problem"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
-		m.requests, m.duration, m.refused, projectionMetrics{v}, checkpointMetrics{v}, keeperMetrics{v}, quotaMetrics{v}, webhookMetrics{v}, brokerMetrics{v}, eboxMetrics{v}, clockMetrics{v}, healthMetrics{v}, erasureMetrics{v}, suppressionMetrics{v}, figureMetrics{v},
+		m.requests, m.duration, m.refused, projectionMetrics{v}, checkpointMetrics{v}, keeperMetrics{v}, quotaMetrics{v}, webhookMetrics{v}, brokerMetrics{v}, eboxMetrics{v}, clockMetrics{v}, spanMetrics{v}, healthMetrics{v}, erasureMetrics{v}, suppressionMetrics{v}, figureMetrics{v},
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "coffre_log_damaged_records", Help: "Records whose checksum did not hold when the log was last verified, once a day.",
 		}, func() float64 { return float64(v.damaged.Load()) }),
@@ -103,7 +103,12 @@ func (m *metrics) handler() http.Handler {
 func (m *metrics) observe(o edge.Observed) {
 	operation := cmp.Or(o.Operation, "none")
 	m.requests.WithLabelValues(operation, strconv.Itoa(o.Status)).Inc()
-	m.duration.WithLabelValues(operation).Observe(o.Took.Seconds())
+	duration := m.duration.WithLabelValues(operation)
+	if with, can := duration.(prometheus.ExemplarObserver); can && o.Trace != "" {
+		with.ObserveWithExemplar(o.Took.Seconds(), prometheus.Labels{"trace_id": o.Trace})
+		return
+	}
+	duration.Observe(o.Took.Seconds())
 }
 
 // refuse counts one request that was answered by a problem.

@@ -84,6 +84,7 @@ type Options struct {
 	Ebox    *EboxConfig     // nil: nobody is written to
 	Brokers *BrokersConfig  // nil: nobody is told through a broker
 	Prices  *api.Prices     // nil: nothing has a price
+	Traces  *Traces         // nil: nothing is recorded
 	// Gather is how long the log waits for company before it syncs few appends.
 	Gather  time.Duration
 	Transit *TransitConfig // nil: keys lie in a file beside the data
@@ -131,7 +132,7 @@ func Open(ctx context.Context, dir DataDir, o Options) (_ *Instance, err error) 
 		doing contract.StartStep
 		parts []func(context.Context) error
 	}{
-		{contract.StartStepDatabases, []func(context.Context) error{a.openStores}},
+		{contract.StartStepDatabases, []func(context.Context) error{a.openTracer, a.openStores}},
 		{contract.StartStepKeys, []func(context.Context) error{a.openKeys}},
 		{contract.StartStepLog, []func(context.Context) error{a.openLog}},
 		{contract.StartStepDatabases, []func(context.Context) error{
@@ -427,7 +428,7 @@ func (a *assembly) openNotices(ctx context.Context) error {
 	policy := webhook.Policy{Dev: a.o.Dev}
 	a.Core.Subscriptions = subscriptions{a.book, policy}
 	a.sender = webhook.NewSender(webhook.SenderOptions{
-		Book: a.book, Policy: policy, Logger: a.o.Logger, Next: signalsFor(a.Core),
+		Book: a.book, Policy: policy, Logger: a.o.Logger, Tracer: a.tracer, Next: signalsFor(a.Core),
 		Ended: func(ctx context.Context, s webhook.Subscription, event uuid.UUID) error {
 			return a.Core.RecordGone(ctx, s.ID, event)
 		},
@@ -444,7 +445,7 @@ func (a *assembly) openNotices(ctx context.Context) error {
 	if a.o.Webhook == nil {
 		return nil
 	}
-	a.hook, err = a.o.Webhook.open(ctx, a.places.reactors, a.log, a.o.Logger)
+	a.hook, err = a.o.Webhook.open(ctx, a.places.reactors, a.log, a.tracer, a.o.Logger)
 	return err
 }
 

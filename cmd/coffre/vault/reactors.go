@@ -10,6 +10,7 @@ import (
 
 	"coffre/domain"
 	"coffre/eventstore"
+	"coffre/eventstore/spans"
 	"coffre/handlers/api"
 	"coffre/handlers/reactors"
 	"coffre/handlers/reactors/ends"
@@ -57,7 +58,7 @@ func (a *assembly) reacting() reacting {
 func (a *assembly) react(ctx context.Context) error {
 	all := a.reacting()
 	router, err := reactors.NewRouter(reactors.RouterOptions{
-		DB: a.places.reactors, Log: a.log, Reactors: all.reactors, Logger: a.o.Logger, Lease: a.leaseOfPart(),
+		DB: a.places.reactors, Log: a.log, Reactors: all.reactors, Logger: a.o.Logger, Lease: a.leaseOfPart(), Tracer: a.tracer,
 	})
 	if err != nil {
 		return err
@@ -159,12 +160,12 @@ type WebhookOptions struct {
 	Dev     bool // plain http on loopback is allowed, for trying out
 }
 
-func (w *WebhookOptions) open(ctx context.Context, db *reactors.DB, log *eventstore.Log, logger *slog.Logger) (*webhook.Webhook, error) {
+func (w *WebhookOptions) open(ctx context.Context, db *reactors.DB, log *eventstore.Log, tracer *spans.Tracer, logger *slog.Logger) (*webhook.Webhook, error) {
 	endpoint, err := webhook.ParseEndpoint(w.URL, webhook.Policy{Dev: w.Dev})
 	if err != nil {
 		return nil, err
 	}
-	return webhook.New(ctx, webhook.Options{DB: db, Log: log, Endpoint: endpoint, Secrets: w.Secrets, ReadSecrets: w.Read, Logger: logger})
+	return webhook.New(ctx, webhook.Options{DB: db, Log: log, Endpoint: endpoint, Secrets: w.Secrets, ReadSecrets: w.Read, Tracer: tracer, Logger: logger})
 }
 
 // notices tells what the webhook was told, and implements api.Notices.

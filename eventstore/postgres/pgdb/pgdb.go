@@ -103,6 +103,7 @@ func Config(dsn string, o Options) (*pgx.ConnConfig, error) {
 	config.DialFunc = (&net.Dialer{Timeout: config.ConnectTimeout, KeepAliveConfig: net.KeepAliveConfig{
 		Enable: true, Idle: keepIdle, Interval: keepInterval, Count: keepCount,
 	}}).DialContext
+	config.Tracer = tracer{}
 	set := config.RuntimeParams
 	if set["application_name"] == "" {
 		set["application_name"] = "coffre"

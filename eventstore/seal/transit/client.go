@@ -19,6 +19,7 @@ import (
 	"github.com/sony/gobreaker/v2"
 
 	"coffre/eventstore"
+	"coffre/eventstore/spans"
 )
 
 // client is one identity's connection to Vault.
@@ -202,6 +203,9 @@ func (c *client) call(ctx context.Context, doing, path string, in any, accept in
 	}
 	limited, cancel := context.WithTimeout(ctx, c.patience())
 	defer cancel()
+	limited, span := spans.Call(limited, "vault")
+	span.Word("coffre.doing", spans.Word(doing))
+	defer func() { span.End(err) }()
 	status, err = c.exchange(limited, path, in, accept, out)
 	switch {
 	case err == nil:

@@ -29,6 +29,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"coffre/domain"
+	"coffre/eventstore/spans"
 	"coffre/handlers/reactors"
 )
 
@@ -97,6 +98,7 @@ type Options struct {
 	Last func(ctx context.Context, l Link) (int64, error)
 
 	LookEvery time.Duration // default a second
+	Tracer    *spans.Tracer // records what is published; nil: nobody
 	Backoff   reactors.Backoff
 	Logger    *slog.Logger // default slog.Default()
 }
@@ -257,8 +259,11 @@ func (f *follower) publish(ctx context.Context, told []Signal) (n int, err error
 			return n, failure{"unreadable", err}
 		}
 		try, cancel := context.WithTimeout(ctx, tryTimeout)
+		try, span := f.o.Tracer.Event(try, "broker.publish", uuid.Nil)
+		span.Word("coffre.link", spans.Word(f.link.Name))
 		m.SetContext(try)
 		err = f.publisher.Publish(topic, m)
+		span.End(err)
 		cancel()
 		if err != nil {
 			return n, classified(err)

@@ -26,6 +26,7 @@ import (
 
 	"coffre/domain"
 	"coffre/eventstore"
+	"coffre/eventstore/spans"
 	"coffre/handlers/reactors"
 )
 
@@ -135,6 +136,7 @@ type Options struct {
 	Vault  Vault
 	Client *Client
 	Logger *slog.Logger   // default slog.Default()
+	Tracer *spans.Tracer  // records what is sent; nil: nobody
 	Jitter func() float64 // in [0, 1); default math/rand
 }
 

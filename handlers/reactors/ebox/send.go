@@ -318,7 +318,8 @@ func (e *Ebox) publish(ctx context.Context, id uuid.UUID, c domain.CitizenID, q 
 	q.Attempts++
 	var receipt Receipt
 	left := false
-	err = e.o.Vault.Deliver(ctx, m, func(ctx context.Context, number domain.SSIN) error {
+	sending, span := e.o.Tracer.Event(ctx, "ebox.publish", notices[0].Correlation)
+	err = e.o.Vault.Deliver(sending, m, func(ctx context.Context, number domain.SSIN) error {
 		limited, cancel := context.WithTimeout(ctx, TryTimeout)
 		defer cancel()
 		var err error
@@ -326,6 +327,7 @@ func (e *Ebox) publish(ctx context.Context, id uuid.UUID, c domain.CitizenID, q 
 		left = err == nil
 		return err
 	})
+	span.End(err)
 	var answer *Answer
 	var refusal *domain.Error
 	switch {

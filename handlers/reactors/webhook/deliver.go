@@ -215,7 +215,10 @@ func (w *Webhook) post(ctx context.Context, d dueDelivery, now time.Time) tryRes
 	req.Header.Set(standardwebhooks.HeaderWebhookTimestamp, strconv.FormatInt(now.Unix(), 10))
 	req.Header.Set(standardwebhooks.HeaderWebhookSignature, strings.Join(signatures, " "))
 
-	res, err := w.client.Do(req)
+	ctx, span := w.o.Tracer.Event(ctx, "webhook.deliver", uuid.Nil)
+	span.ID("coffre.event_id", event)
+	res, err := w.client.Do(req.WithContext(ctx))
+	span.End(err)
 	if err != nil {
 		return tryResult{reason: classify(err)}
 	}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"coffre/domain"
+	"coffre/eventstore/spans"
 )
 
 // Policy lists the addresses that deliveries may go to besides public ones.
@@ -173,7 +174,7 @@ func (p Policy) control(network, address string, _ syscall.RawConn) error {
 // and a call takes at most that long. nil roots are the system's.
 func (e Endpoint) Client(timeout time.Duration, roots *x509.CertPool) *http.Client {
 	return &http.Client{
-		Transport: e.transport(roots), Timeout: timeout,
+		Transport: spans.Transport("http", e.transport(roots)), Timeout: timeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 }

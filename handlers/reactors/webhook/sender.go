@@ -20,6 +20,7 @@ import (
 	standardwebhooks "github.com/standard-webhooks/standard-webhooks/libraries/go"
 
 	"coffre/domain"
+	"coffre/eventstore/spans"
 	"coffre/handlers/reactors"
 )
 
@@ -60,6 +61,7 @@ type SenderOptions struct {
 	LookEvery time.Duration
 	Roots     *x509.CertPool // trusted for receivers; nil: the system's
 	Logger    *slog.Logger   // default slog.Default()
+	Tracer    *spans.Tracer  // records deliveries; nil: nobody
 	Jitter    func() float64 // returns a number in [0, 1); default math/rand
 	Transport http.RoundTripper
 }
@@ -302,7 +304,10 @@ func (s *Sender) try(ctx context.Context, one Subscription, c *client, d dueSign
 	case refused != nil:
 		result.reason = "addressRefused"
 	default:
-		result, status = post(ctx, one, c, told[0], now)
+		sending, span := s.o.Tracer.Event(ctx, "webhook.deliver", uuid.Nil)
+		span.ID("coffre.event_id", told[0].Event)
+		result, status = post(sending, one, c, told[0], now)
+		span.End(nil)
 	}
 	if ctx.Err() != nil {
 		return

@@ -29,6 +29,7 @@ import (
 
 	"coffre/domain"
 	"coffre/eventstore"
+	"coffre/eventstore/spans"
 	"coffre/handlers/reactors"
 )
 
@@ -85,7 +86,8 @@ type Options struct {
 	Source string
 	// Roots are the certificate authorities trusted for the endpoint; nil means the system's.
 	Roots  *x509.CertPool
-	Logger *slog.Logger // default slog.Default()
+	Logger *slog.Logger  // default slog.Default()
+	Tracer *spans.Tracer // records deliveries; nil: nobody
 	// LookEvery bounds the time until the sender reads what operators asked for in another
 	// process; default a minute.
 	LookEvery time.Duration
