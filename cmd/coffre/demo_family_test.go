@@ -33,12 +33,12 @@ func TestInventedNumbers(t *testing.T) {
 
 func TestEveryFamilyIsAnother(t *testing.T) {
 	today := time.Date(2026, 11, 22, 0, 0, 0, 0, time.UTC)
-	seen := map[string]bool{}
+	seen, twice := map[string]bool{}, 0
 	for range 50 {
 		f := inventFamily(today)
 		for _, i := range []invented{f.mother, f.father, f.child, f.aunt} {
 			if seen[i.ssin.Reveal()] {
-				t.Fatal("a number was invented twice")
+				twice++
 			}
 			seen[i.ssin.Reveal()] = true
 			if strings.ContainsAny(i.name(), "\"\\") || len(i.given) < 5 || len(i.family) < 8 {
@@ -51,5 +51,10 @@ func TestEveryFamilyIsAnother(t *testing.T) {
 		if f.mother.family == f.father.family || f.child.family != f.father.family {
 			t.Error("the names do not fit")
 		}
+	}
+	// Each is drawn from half a million numbers, or more: one of the 200 comes twice in one run of
+	// some 150, three of them in none.
+	if twice > 2 {
+		t.Errorf("%d numbers were invented twice", twice)
 	}
 }
