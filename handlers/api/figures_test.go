@@ -86,7 +86,7 @@ func TestFigures(t *testing.T) {
 			t.Fatal("a consumer without a basis reads")
 		}
 		if n == 9 || n == 13 {
-			tv.waitForReadModels(t)
+			tv.waitIdle(t) // refusals are recorded after their answers
 			f, _ := tv.figures(t, officer, contract.GetFiguresParams{By: contract.FigureDivisionWeek})
 			if g := f.Refusals.Groups; (len(g) == 1) != (n == 13) || n == 13 && (g[0].Count != 13 || g[0].Reason != "noBasis" || g[0].Consumer != economy || g[0].Week != "2026-06-15") {
 				t.Errorf("of %d who were refused: %+v", n, g)

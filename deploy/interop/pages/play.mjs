@@ -25,7 +25,7 @@ async function links(page, ...waiting) {
     kinds.set(kind, path)
     await go(page, path)
     const found = await page.$$eval('a[href]', (all) => all.map((a) => a.getAttribute('href')))
-    waiting.push(...found.filter((h) => h.startsWith('/') && !h.startsWith('/assets/') && !h.startsWith('/doc') && !/\.(pdf|json)$/.test(h) && !/\/(content|manifest|receipt|certificate|file|proof|consistency)(\?|$)/.test(h)))
+    waiting.push(...found.map((h) => h.split('#')[0]).filter((h) => h.startsWith('/') && !h.startsWith('/assets/') && !h.startsWith('/doc') && !/\.(pdf|json)$/.test(h) && !/\/(content|manifest|receipt|certificate|file|proof|consistency)(\?|$)/.test(h)))
   }
   return [...kinds.values()]
 }
@@ -195,7 +195,7 @@ const officerPages = []
     check(before.every(([, text]) => !text.includes(numbers[0]) && !text.includes(label)), 'the browser keeps something personal')
   }
   shell(await kept())
-  const target = await browser.waitForTarget((t) => t.type() === 'service_worker' && t.browserContext() === context)
+  const target = await context.browser().waitForTarget((t) => t.type() === 'service_worker' && t.browserContext() === context)
   const below = await target.createCDPSession()
   const offline = (is) => Promise.all([below.send('Network.emulateNetworkConditions', { offline: is, latency: 0, downloadThroughput: -1, uploadThroughput: -1 }), page.setOfflineMode(is)])
   await below.send('Network.enable')
