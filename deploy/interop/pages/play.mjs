@@ -357,6 +357,7 @@ async function weighed(page, path) {
   const session = await page.createCDPSession()
   await session.send('Network.enable')
   await session.send('Network.clearBrowserCache')
+  await session.send('Network.setBypassServiceWorker', { bypass: true }) // what it fetches is another target's
   await session.send('Network.emulateNetworkConditions', { offline: false, latency: 150, downloadThroughput: 1.6e6 / 8, uploadThroughput: 750e3 / 8 })
   await session.send('Emulation.setCPUThrottlingRate', { rate: 4 })
   let bytes = 0
