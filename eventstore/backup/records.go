@@ -53,7 +53,7 @@ var errShortened = errors.New("backup: the log ends before the moment of the bac
 
 // WriteTo implements io.WriterTo.
 func (l Records) WriteTo(w io.Writer) (int64, error) {
-	counted := &counter{w: w}
+	counted := &Counter{W: w}
 	out := bufio.NewWriterSize(counted, 64<<10)
 	var line []byte
 	line = binary.AppendUvarint(line, recordsForm)
@@ -62,11 +62,11 @@ func (l Records) WriteTo(w io.Writer) (int64, error) {
 		n := 0
 		for r, err := range l.Store.ReadAll(l.Ctx, after, recordsPage) {
 			if err != nil {
-				return counted.n, fmt.Errorf("read the log: %w", err)
+				return counted.N, fmt.Errorf("read the log: %w", err)
 			}
 			line = appendRecord(line, r)
 			if _, err := out.Write(line); err != nil {
-				return counted.n, err
+				return counted.N, err
 			}
 			line, after = line[:0], r.Position
 			if n++; after == l.End {
@@ -74,23 +74,24 @@ func (l Records) WriteTo(w io.Writer) (int64, error) {
 			}
 		}
 		if n == 0 {
-			return counted.n, errShortened
+			return counted.N, errShortened
 		}
 	}
 	if _, err := out.Write(append(line, 0)); err != nil {
-		return counted.n, err
+		return counted.N, err
 	}
-	return counted.n, out.Flush()
+	return counted.N, out.Flush()
 }
 
-type counter struct {
-	w io.Writer
-	n int64
+// Counter counts what passes to W.
+type Counter struct {
+	W io.Writer
+	N int64 // bytes that W took
 }
 
-func (c *counter) Write(b []byte) (int, error) {
-	n, err := c.w.Write(b)
-	c.n += int64(n)
+func (c *Counter) Write(b []byte) (int, error) {
+	n, err := c.W.Write(b)
+	c.N += int64(n)
 	return n, err
 }
 

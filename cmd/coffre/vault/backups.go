@@ -151,17 +151,17 @@ func (t *takenBackup) End() eventstore.Position { return dense.Position(t.manife
 
 // WriteTo implements api.TakenBackup.
 func (t *takenBackup) WriteTo(w io.Writer) (int64, error) {
-	out := &counted{w: w}
+	out := &backup.Counter{W: w}
 	sum := sha256.New()
 	m, err := backup.Write(t.b.life, io.MultiWriter(out, sum), t.to, backup.Contents{
 		Manifest: t.manifest, Now: time.Now, Blobs: t.b.files, Parts: t.moment.parts(),
 	})
 	if err != nil {
-		return out.n, err
+		return out.N, err
 	}
 	made := backup.Made{Taken: m.Taken, Oldest: m.Keys.Oldest}
 	sum.Sum(made.SHA256[:0])
-	return out.n, t.b.ledger.Enter(t.b.life, made)
+	return out.N, t.b.ledger.Enter(t.b.life, made)
 }
 
 // Close implements api.TakenBackup.
@@ -175,16 +175,4 @@ func (t *takenBackup) Close() (err error) {
 	}
 	<-t.b.busy
 	return err
-}
-
-// counted counts what passes.
-type counted struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counted) Write(b []byte) (int, error) {
-	n, err := c.w.Write(b)
-	c.n += int64(n)
-	return n, err
 }

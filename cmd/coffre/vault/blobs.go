@@ -2,7 +2,6 @@ package vault
 
 import (
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"io"
@@ -107,12 +106,7 @@ func openBucket(ctx context.Context, config *BlobsConfig) (*s3.Store, error) {
 		return nil, errors.New("COFFRE_BLOBS_SECRET_KEY_FILE: it holds no secret")
 	}
 	if config.CAFile != "" {
-		pem, err := readSmall(config.CAFile)
-		o.RootCAs = x509.NewCertPool()
-		if err == nil && !o.RootCAs.AppendCertsFromPEM(pem) {
-			err = errors.New("it holds no certificate")
-		}
-		if err != nil {
+		if o.RootCAs, err = trusted(config.CAFile); err != nil {
 			return nil, fmt.Errorf("COFFRE_BLOBS_CA_FILE: %w", err)
 		}
 	}

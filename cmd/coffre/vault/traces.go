@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -56,11 +55,7 @@ func (c TracesConfig) Read() (*Traces, error) {
 		}
 	}
 	if c.CAFile != "" {
-		pem, err := readSmall(c.CAFile)
-		roots := x509.NewCertPool()
-		if err == nil && !roots.AppendCertsFromPEM(pem) {
-			err = errors.New("it holds no certificate")
-		}
+		roots, err := trusted(c.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("--traces-ca-file (COFFRE_TRACES_CA_FILE): %w", err)
 		}
