@@ -3,6 +3,7 @@ package api
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -116,7 +117,7 @@ func ParsePrices(text []byte) (*Prices, error) {
 			return a
 		}
 		list.Monthly, list.Other = read("monthly", l.Monthly, maxMonth), read("other", l.Other, maxCall)
-		for n, operation := range sortedKeys(l.Calls) {
+		for n, operation := range slices.Sorted(maps.Keys(l.Calls)) {
 			if _, known := edge.RouteOf(operation); !known {
 				return nil, wrong("calls", fmt.Errorf("name %d in alphabetical order is no operation of the API", n+1))
 			}
@@ -128,15 +129,6 @@ func ParsePrices(text []byte) (*Prices, error) {
 		out.Lists = append(out.Lists, list)
 	}
 	return out, nil
-}
-
-func sortedKeys(m map[string]string) []string {
-	all := make([]string, 0, len(m))
-	for k := range m {
-		all = append(all, k)
-	}
-	slices.Sort(all)
-	return all
 }
 
 // in returns the list in force in a month; false when there is none.
