@@ -41,6 +41,16 @@ const (
 	AheadOfLog Divergence = "ahead" // the read model has taken in more than the log holds
 )
 
+// Hindrance says why a read model could not be compared.
+type Hindrance string
+
+// Hindrances.
+const (
+	NotInForce    Hindrance = "notInForce"    // there is none of this version
+	TakenOut      Hindrance = "takenOut"      // meanwhile, for one that has seen less
+	LogUnreadable Hindrance = "logUnreadable" // an event of the log cannot be taken in
+)
+
 // Difference is one way in which a read model in force is not what the log makes of it. It holds
 // no value that somebody may have written there: numbers, ids and what the log makes only.
 type Difference struct {
@@ -69,8 +79,10 @@ type Compared struct {
 	// Differences are the first that were found, Wrong is how many there are.
 	Differences []Difference `json:"differences"`
 	Wrong       int64        `json:"wrong"`
-	// Incomplete says why it could not be compared, "" when it was.
-	Incomplete string `json:"incomplete,omitzero"`
+	// Incomplete says why it could not be compared, "" when it was; Stopped is the leaf that cannot
+	// be taken in, of LogUnreadable.
+	Incomplete Hindrance `json:"incomplete,omitzero"`
+	Stopped    *int64    `json:"stopped,omitzero"`
 }
 
 // Bounds of what is told of one read model.
@@ -96,7 +108,7 @@ func (c Comparison) Compare(ctx context.Context, p Projection) (_ Compared, err 
 	case err != nil:
 		return found, err
 	case first == nil:
-		found.Incomplete = "no read model of this version is in force"
+		found.Incomplete = NotInForce
 		return found, nil
 	}
 	next := first.At().Next
@@ -117,12 +129,12 @@ func (c Comparison) Compare(ctx context.Context, p Projection) (_ Compared, err 
 		return found, err
 	}
 	if live == nil {
-		found.Incomplete = tookOut
+		found.Incomplete = TakenOut
 		return found, nil
 	}
 	defer func() { err = errors.Join(err, live.Close()) }()
 	if found.Events = live.At().Next; found.Events < made.At().Next {
-		found.Incomplete = tookOut
+		found.Incomplete = TakenOut
 		return found, nil
 	}
 	if err := made.To(ctx, found.Events, c.Told); err != nil {
@@ -150,16 +162,13 @@ func (c Comparison) Compare(ctx context.Context, p Projection) (_ Compared, err 
 	return found, c.explain(ctx, p, &found)
 }
 
-// tookOut is why nothing is said of a read model that was replaced by one that had seen less.
-const tookOut = "the read model was taken out of force meanwhile; try again"
-
 // poisoned says that a read model cannot be made from the log; any other error is returned.
 func (c *Compared) poisoned(err error) (Compared, error) {
 	var poisoned *Poisoned
 	if !errors.As(err, &poisoned) {
 		return *c, err
 	}
-	c.Incomplete = fmt.Sprintf("the log cannot be taken in past leaf %d", poisoned.Leaf)
+	c.Incomplete, c.Stopped = LogUnreadable, &poisoned.Leaf
 	return *c, nil
 }
 

@@ -25,7 +25,7 @@ func newAudit(p *program) *cobra.Command {
   coffre audit bundle --data data --out log.bundle
   coffre audit verify log.bundle --key keys.json
   coffre audit asof log.bundle --citizen 0b7f9c1e-4a53-4d1c-9a77-2f0e6d1b8c44 --as-of 2026-03-01`,
-		newAuditReplay(p), newAuditAsOf(p), newAuditDiff(p), newAuditBundle(p), newAuditVerify(p), newAuditProjections(p), newAuditKeys(p))
+		newAuditReplay(p), newAuditAsOf(p), newAuditDiff(p), newAuditBundle(p), newAuditVerify(p), newAuditProjections(p), newAuditCompare(p), newAuditKeys(p))
 }
 
 // actorRoles are the roles in which somebody acts.

@@ -91,7 +91,7 @@ func (p *program) printCompared(asJSON bool, all []projections.Compared) error {
 				return err
 			}
 		}
-		t.row(one.Model, strconv.Itoa(one.Version), strconv.FormatInt(one.Events, 10), strconv.FormatInt(one.Rows, 10), strconv.FormatInt(one.Wrong, 10), one.Incomplete)
+		t.row(one.Model, strconv.Itoa(one.Version), strconv.FormatInt(one.Events, 10), strconv.FormatInt(one.Rows, 10), strconv.FormatInt(one.Wrong, 10), hindered(one))
 	}
 	if !asJSON {
 		if err := t.flush(); err != nil {
@@ -115,6 +115,21 @@ func (p *program) printCompared(asJSON bool, all []projections.Compared) error {
 		return &exitError{exitIncomplete, nil}
 	}
 	return nil
+}
+
+// hindered says why a read model was not compared; "" when it was.
+func hindered(one projections.Compared) string {
+	switch one.Incomplete {
+	case "":
+		return ""
+	case projections.NotInForce:
+		return "no read model of this version is in force"
+	case projections.TakenOut:
+		return "it was taken out of force meanwhile; try again"
+	case projections.LogUnreadable:
+		return fmt.Sprintf("the log cannot be taken in past leaf %d", orZero(one.Stopped))
+	}
+	return string(one.Incomplete)
 }
 
 // differs tells of one difference in a sentence.

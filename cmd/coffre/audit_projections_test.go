@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"coffre/cmd/coffre/vault"
+	"coffre/handlers/contract"
 	"coffre/projections"
 	"coffre/projections/projectiontest"
 )
@@ -59,6 +61,7 @@ func TestAlteredReadModelsAreNamed(t *testing.T) {
 					t.Errorf("of sound tables, served: %s: %+v", name, one)
 				}
 			}
+			d.comparedByTheVault(t, served)
 			if err := served.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -83,6 +86,68 @@ func TestAlteredReadModelsAreNamed(t *testing.T) {
 				t.Errorf("what was written there is told: %s", said)
 			}
 		})
+	}
+}
+
+// comparisonsOf has the vault compare its read models, and returns what it found by read model.
+func comparisonsOf(t *testing.T, r *rig) map[string]contract.ComparedModel {
+	t.Helper()
+	var begun, done contract.ModelComparison
+	r.post(t, anyAuditor, "/comparisons", `{"reason":"audit"}`, &begun)
+	if err := r.Core.WaitIdle(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(r.get(t, anyAuditor, "/comparisons/"+begun.ComparisonID.String()).Body.Bytes(), &done); err != nil {
+		t.Fatal(err)
+	}
+	all := map[string]contract.ComparedModel{}
+	for _, m := range done.Models {
+		all[m.Projection] = m
+	}
+	if done.State != contract.ComparisonStateDone || len(all) != 8 {
+		t.Fatalf("%+v", done)
+	}
+	return all
+}
+
+// comparedByTheVault alters a row while the vault is served: the vault's own comparison names it,
+// and nothing once it is put back; what was written there is not told.
+func (d *drilled) comparedByTheVault(t *testing.T, r *rig) {
+	t.Helper()
+	db := projectiontest.Meddle(t, d.models(), "wallet")
+	const first = " WHERE from_leaf = (SELECT min(from_leaf) FROM versions)"
+	var issuer string
+	if err := db.Get(&issuer, "SELECT issuer FROM versions"+first); err != nil {
+		t.Fatal(err)
+	}
+	set := func(to string) {
+		t.Helper()
+		if _, err := db.Exec(db.Rebind("UPDATE versions SET issuer = ?"+first), to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("Canary van den Berg")
+	for name, m := range comparisonsOf(t, r) {
+		if m.State != contract.ComparedStateCompared || m.Hindrance != "" || m.Size == 0 || m.Taken < m.Size || m.Differing != int64(len(m.Differences)) || (len(m.Differences) == 1) != (name == "wallet") {
+			t.Errorf("altered: %s: %+v", name, m)
+		}
+		for _, row := range m.Differences {
+			if row.Divergence != contract.RowDivergenceOther || row.Table != "versions" || !strings.HasPrefix(row.Row, "from_leaf ") || !slices.Equal(row.Columns, []string{"issuer"}) || row.Leaf == nil || row.EventID == nil || !strings.HasPrefix(row.Type, "document.issued/") {
+				t.Errorf("altered: %+v", row)
+			}
+		}
+		if text, err := json.Marshal(m); err != nil || strings.Contains(string(text), "Canary") {
+			t.Errorf("what was written there is told: %s, %v", text, err)
+		}
+	}
+	set(issuer)
+	for name, m := range comparisonsOf(t, r) {
+		if m.Differing != 0 || m.Rows == 0 && name == "wallet" {
+			t.Errorf("put back: %s: %+v", name, m)
+		}
+	}
+	if left, err := os.ReadDir(d.dir.File("comparing")); err != nil || len(left) != 0 {
+		t.Errorf("what was built is left: %v, %v", left, err)
 	}
 }
 

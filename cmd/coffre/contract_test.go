@@ -227,6 +227,11 @@ func restOfTheContract(t *testing.T, r *rig) {
 	var rebuild contract.Rebuild
 	r.post(t, operator, "/projections/wallet/rebuild", "", &rebuild)
 	r.get(t, operator, "/rebuilds/"+rebuild.RebuildID.String())
+	auditor := grantFor(domain.RoleAuditor, "", domain.CitizenID{})
+	var compared contract.ModelComparison
+	r.post(t, auditor, "/comparisons", `{"reason":"audit"}`, &compared)
+	r.get(t, auditor, "/comparisons/"+compared.ComparisonID.String())
+	r.get(t, auditor, "/comparisons")
 	var hooks contract.Webhooks
 	if err := json.Unmarshal(r.get(t, operator, "/webhooks").Body.Bytes(), &hooks); err != nil || len(hooks.Items) != 1 {
 		t.Fatalf("%+v, %v", hooks, err)

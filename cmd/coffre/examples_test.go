@@ -106,6 +106,7 @@ func TestF20EveryExampleRunsAgainstTheSampleRegistry(t *testing.T) {
 		t.Fatal(err)
 	}
 	run("cancelExport", officer, "exportEnded")
+	run("createComparison", anyAuditor, "")
 	if err := r.Runner.CatchUp(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -148,6 +148,7 @@ func TestEveryTableOfTheKeyDatabaseIsProtected(t *testing.T) {
 		"page_sessions":   "what pages sealed under keys that browsers alone have: a changed bit ends a session, or moves its end",
 		"used_proofs":     "keyed digests of some minutes: a changed bit has one proof count twice, and only by whoever holds its key",
 		"jobs":            "how work goes that somebody asked for: it decides nothing, and names nobody",
+		"job_findings":    "what such work found, in ids, numbers and codes: coffre audit projections finds the same in the databases themselves",
 		"exports":         "what privacy officers asked for, which is on record, and how it goes, for seven days: contents are sealed, under a key that a changed salt is none of",
 		"certificates":    "each is signed, and whoever reads one verifies it",
 		"checkpoint_last": "it is signed, and compared with the one outside the databases",

@@ -170,6 +170,7 @@ var accessMatrix = map[string][]cell{
 	"getUsagePeriod":        {{may: by(200, self, relative, former, invited, otherCitizen, erased, unknown)}}, // each their own
 	"getKeys":               {{may: by(200, anOperator)}},
 	"getRebuild":            {{refusal: "resourceNotFound"}},
+	"getComparison":         {{refusal: "resourceNotFound"}},
 	"getRegistry":           {{}},
 	"getCondition":          {{may: by(200, anOperator)}},
 	"getProcessingRegister": {{may: by(200, anOfficer, secondOfficer)}},
@@ -211,6 +212,8 @@ var accessMatrix = map[string][]cell{
 	"listDueErasures":         {{may: by(200, anOfficer, secondOfficer, anOperator)}},
 	"listEvents":              {{may: by(200, anAuditor)}},
 	"getCheckpoint":           {{may: by(200, anAuditor)}},
+	"createComparison":        {{body: `{"reason":"audit"}`, may: by(202, anAuditor)}},
+	"listComparisons":         {{may: by(200, anAuditor)}},
 	"proveInclusion":          {{query: "leaf=0", may: by(200, anAuditor)}, {query: "leaf=9000000000", may: by(400, anAuditor)}},
 	"proveConsistency":        {{query: "former=1", may: by(200, anAuditor)}, {query: "former=1&size=9000000000", may: by(400, anAuditor)}},
 	"listMandates":            {{may: by(200, self, relative, former, invited), refusal: "200", shows: "citizenId"}},

@@ -65,6 +65,7 @@ const (
 	ReadPetition           Act = "getPetition"
 	ListSignals            Act = "listSignals"
 	ListInvestigations     Act = "listInvestigations"
+	CompareModels          Act = "createComparison"
 )
 
 // Acts lists every act there is.
@@ -72,7 +73,7 @@ var Acts = []Act{
 	CreateBackup, ReportVerifiedBackup, ReportBackupElsewhere, RebuildProjection, RotateKeys, RetireKeys, TrimKeys, RotatePepper, RotateAudit, RotateRequests,
 	EnableWebhook, ReplayWebhook, RotateWebhook, PauseReactor, ResumeReactor, RetryPoison, DropPoison, RetryEbox, CreateSubscription, EnableSubscription, ReplaySubscription, RotateSubscription, RemoveSubscription, EndSubscription, RestoreBackup, RestoreKeyRows, CopyStore,
 	LookUpCitizen, ReadConsent, ReadConsentHistory, ListConsentDisclosures, QueryConsentLog, ReadFigures, DownloadExport, CancelExport, ReadErasure, ReadErasureCertificate, ListErasures, ListDueErasures, ListRestrictions, ReadRestriction, ListCorrections,
-	ListHolds, ListAllRestrictions, ListReleases, ListSuppressions, ListAttachments, ListPetitions, ReadPetition, ListSignals, ListInvestigations,
+	ListHolds, ListAllRestrictions, ListReleases, ListSuppressions, ListAttachments, ListPetitions, ReadPetition, ListSignals, ListInvestigations, CompareModels,
 }
 
 // Operated records that somebody set out to do an act. It stands before the act's effect

@@ -4,7 +4,7 @@
 // failed.
 //
 // A row holds the kind of work, the name of what it is about and times; it names nobody. It is
-// deleted a month after its last change.
+// deleted a month after its last change, and with it what the job found ([Table.Note]).
 //
 // Invariant: a job that is done or failed stays so, and one whose process ended without a word
 // is told as interrupted when that process has not vouched for it for [Silence].
@@ -76,8 +76,24 @@ CREATE TABLE jobs (
 CREATE INDEX jobs_vouched ON jobs (vouched);
 `}
 
-// Migrate makes the table in db, or brings it up to date, and puts nothing into it.
-func Migrate(ctx context.Context, db *keysdb.DB) error { return db.Migrate(ctx, "jobs", migrations) }
+// findings came later, as a component of its own: a process of the release before may still be
+// started beside it.
+var findings = []string{`
+CREATE TABLE job_findings (
+	job   BLOB    NOT NULL,
+	part  INTEGER NOT NULL,
+	found BLOB    NOT NULL, -- in the words of who does the job
+	PRIMARY KEY (job, part)
+) STRICT;
+`}
+
+// Migrate makes the tables in db, or brings them up to date, and puts nothing into them.
+func Migrate(ctx context.Context, db *keysdb.DB) error {
+	if err := db.Migrate(ctx, "jobs", migrations); err != nil {
+		return err
+	}
+	return db.Migrate(ctx, "job_findings", findings)
+}
 
 // Table is the jobs in the key database, and those of them that this process does. Make it
 // with [Open]; its methods may be called concurrently.
@@ -111,6 +127,9 @@ func (t *Table) Request(ctx context.Context, id uuid.UUID, kind, on string) (_ J
 	got, err := keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (answer, error) {
 		now := t.now()
 		if _, err := tx.Exec(`DELETE FROM jobs WHERE vouched < ?`, now.Add(-Kept).UnixMicro()); err != nil {
+			return answer{}, err
+		}
+		if _, err := tx.Exec(`DELETE FROM job_findings WHERE job NOT IN (SELECT id FROM jobs)`); err != nil {
 			return answer{}, err
 		}
 		var rows []row
@@ -194,6 +213,51 @@ func (t *Table) Find(ctx context.Context, id uuid.UUID) (_ Job, found bool, err 
 	}
 	job, err := r.job(t.now())
 	return job, err == nil, err
+}
+
+// Last returns the n jobs of a kind that were asked for last, the newest first.
+func (t *Table) Last(ctx context.Context, kind string, n int) ([]Job, error) {
+	read, err := t.db.Read(`SELECT ` + columns + ` FROM jobs WHERE kind = ? ORDER BY requested DESC, id LIMIT ?`)
+	if err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
+	}
+	var rows []row
+	if err := read.SelectContext(ctx, &rows, kind, n); err != nil {
+		return nil, fmt.Errorf("list jobs: %w", err)
+	}
+	all := make([]Job, len(rows))
+	for i, r := range rows {
+		if all[i], err = r.job(t.now()); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// Note keeps durably what a job of this process found of one part of its work, in place of what
+// was noted of that part before. It names nobody, as a job does, and goes with the job. Parts
+// are numbered by the caller.
+func (t *Table) Note(ctx context.Context, id uuid.UUID, part int, found []byte) error {
+	_, err := keysdb.Do(ctx, t.db, func(tx *keysdb.Tx) (int64, error) {
+		return tx.Exec(`INSERT INTO job_findings (job, part, found) VALUES (?, ?, ?) ON CONFLICT (job, part) DO UPDATE SET found = excluded.found`, id[:], part, found)
+	})
+	if err != nil {
+		return fmt.Errorf("note what a job found: %w", err)
+	}
+	return nil
+}
+
+// Findings returns what was noted of a job, in the order of its parts.
+func (t *Table) Findings(ctx context.Context, id uuid.UUID) ([][]byte, error) {
+	read, err := t.db.Read(`SELECT found FROM job_findings WHERE job = ? ORDER BY part`)
+	if err != nil {
+		return nil, fmt.Errorf("read what a job found: %w", err)
+	}
+	var all [][]byte
+	if err := read.SelectContext(ctx, &all, id[:]); err != nil {
+		return nil, fmt.Errorf("read what a job found: %w", err)
+	}
+	return all, nil
 }
 
 // Run vouches for the jobs of this process until ctx ends. What cannot be vouched for is told

@@ -1,6 +1,7 @@
 package jobs_test
 
 import (
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -161,6 +162,56 @@ func TestF21JobsThatGoOnAreVouchedFor(t *testing.T) {
 			}
 			is(t, there, want)
 			is(t, there, over)
+		}
+	})
+}
+
+// What a job found is told by every process, part by part, and goes with the job.
+func TestFindingsGoWithTheirJob(t *testing.T) {
+	onEach(t, func(t *testing.T, c *clock, process func() *jobs.Table) {
+		here, there := process(), process()
+		job, _ := request(t, here, uuid.New(), "wallet")
+		for _, n := range []struct {
+			part  int
+			found string
+		}{{1, "nothing yet"}, {0, "no row"}, {1, "three rows"}} {
+			if err := here.Note(t.Context(), job.ID, n.part, []byte(n.found)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		told := func() (all []string) {
+			t.Helper()
+			found, err := there.Findings(t.Context(), job.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, f := range found {
+				all = append(all, string(f))
+			}
+			return all
+		}
+		if got := told(); !slices.Equal(got, []string{"no row", "three rows"}) {
+			t.Errorf("found %q", got)
+		}
+		if err := here.End(t.Context(), job.ID, ""); err != nil {
+			t.Fatal(err)
+		}
+		c.pass(time.Hour)
+		later, _ := request(t, there, uuid.New(), "wallet")
+		last, err := here.Last(t.Context(), "rebuild", 5)
+		if err != nil || len(last) != 2 || last[0] != later || last[1].ID != job.ID {
+			t.Errorf("the last are %+v, %v", last, err)
+		}
+		if one, err := here.Last(t.Context(), "rebuild", 1); err != nil || len(one) != 1 || one[0] != later {
+			t.Errorf("the last is %+v, %v", one, err)
+		}
+		if none, err := here.Last(t.Context(), "comparison", 5); err != nil || len(none) != 0 {
+			t.Errorf("of another kind: %+v, %v", none, err)
+		}
+		c.pass(jobs.Kept)
+		request(t, there, uuid.New(), "evidence")
+		if got := told(); got != nil {
+			t.Errorf("kept for ever: %q", got)
 		}
 	})
 }

@@ -174,6 +174,9 @@ func TestActsAreOnRecord(t *testing.T) {
 		{officer, audit.Operated{Act: audit.DownloadExport, On: export.String()}, true, func(ctx context.Context, _ uuid.UUID) (any, error) {
 			return tv.GetExportContent(ctx, contract.GetExportContentRequestObject{ExportID: export})
 		}},
+		{auditor, audit.Operated{Act: audit.CompareModels, Reason: "audit"}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
+			return tv.CreateComparison(ctx, contract.CreateComparisonRequestObject{Params: contract.CreateComparisonParams{IdempotencyKey: key}, Body: &contract.ComparisonCreate{Reason: "audit"}})
+		}},
 		{officer, audit.Operated{Act: audit.CancelExport, On: waits.Export.String(), Reason: "noLongerWanted"}, false, func(ctx context.Context, key uuid.UUID) (any, error) {
 			return tv.CancelExport(ctx, contract.CancelExportRequestObject{ExportID: waits.Export, Params: contract.CancelExportParams{IdempotencyKey: key}, Body: &contract.ExportCancel{Reason: "noLongerWanted"}})
 		}},

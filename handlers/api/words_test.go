@@ -71,6 +71,10 @@ func TestUnknownWordsAreNamedAndPointToTheRegistry(t *testing.T) {
 			_, err := tv.CancelExport(tv.as(t, officer, "cancelExport", nil), contract.CancelExportRequestObject{ExportID: uuid.New(), Params: contract.CancelExportParams{IdempotencyKey: key()}, Body: &contract.ExportCancel{Reason: canary}})
 			return err
 		}, "/reason", "reasons"},
+		"createComparison": {func() error {
+			_, err := tv.CreateComparison(tv.as(t, auditor, "createComparison", nil), contract.CreateComparisonRequestObject{Params: contract.CreateComparisonParams{IdempotencyKey: key()}, Body: &contract.ComparisonCreate{Reason: canary}})
+			return err
+		}, "/reason", "reasons"},
 		"queryAffectedPersons": {func() error {
 			_, err := tv.QueryAffectedPersons(tv.as(t, officer, "queryAffectedPersons", nil), contract.QueryAffectedPersonsRequestObject{Body: &contract.AffectedPersonsQuery{DocumentType: canary, Consumer: nobody, Reason: "audit"}})
 			return err

@@ -189,6 +189,72 @@ func (e CheckpointCovering) Valid() bool {
 	}
 }
 
+// Defines values for ComparedState.
+const (
+	ComparedStateCompared  ComparedState = "compared"
+	ComparedStateComparing ComparedState = "comparing"
+	ComparedStateWaiting   ComparedState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the ComparedState enum.
+func (e ComparedState) Valid() bool {
+	switch e {
+	case ComparedStateCompared:
+		return true
+	case ComparedStateComparing:
+		return true
+	case ComparedStateWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ComparisonHindrance.
+const (
+	ComparisonHindranceLogUnreadable ComparisonHindrance = "logUnreadable"
+	ComparisonHindranceNotInForce    ComparisonHindrance = "notInForce"
+	ComparisonHindranceTakenOut      ComparisonHindrance = "takenOut"
+)
+
+// Valid indicates whether the value is a known member of the ComparisonHindrance enum.
+func (e ComparisonHindrance) Valid() bool {
+	switch e {
+	case ComparisonHindranceLogUnreadable:
+		return true
+	case ComparisonHindranceNotInForce:
+		return true
+	case ComparisonHindranceTakenOut:
+		return true
+	default:
+		return false
+	}
+}
+
+// Defines values for ComparisonState.
+const (
+	ComparisonStateDone    ComparisonState = "done"
+	ComparisonStateFailed  ComparisonState = "failed"
+	ComparisonStateRunning ComparisonState = "running"
+	ComparisonStateWaiting ComparisonState = "waiting"
+)
+
+// Valid indicates whether the value is a known member of the ComparisonState enum.
+func (e ComparisonState) Valid() bool {
+	switch e {
+	case ComparisonStateDone:
+		return true
+	case ComparisonStateFailed:
+		return true
+	case ComparisonStateRunning:
+		return true
+	case ComparisonStateWaiting:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for ConsentDecision.
 const (
 	ConsentDecisionGranted   ConsentDecision = "granted"
@@ -1527,6 +1593,33 @@ func (e RotationStep) Valid() bool {
 	}
 }
 
+// Defines values for RowDivergence.
+const (
+	RowDivergenceAhead      RowDivergence = "ahead"
+	RowDivergenceExtra      RowDivergence = "extra"
+	RowDivergenceMissing    RowDivergence = "missing"
+	RowDivergenceOther      RowDivergence = "other"
+	RowDivergenceUnreadable RowDivergence = "unreadable"
+)
+
+// Valid indicates whether the value is a known member of the RowDivergence enum.
+func (e RowDivergence) Valid() bool {
+	switch e {
+	case RowDivergenceAhead:
+		return true
+	case RowDivergenceExtra:
+		return true
+	case RowDivergenceMissing:
+		return true
+	case RowDivergenceOther:
+		return true
+	case RowDivergenceUnreadable:
+		return true
+	default:
+		return false
+	}
+}
+
 // Defines values for SignatureAlgorithm.
 const (
 	SignatureAlgorithmEd25519 SignatureAlgorithm = "ed25519"
@@ -2401,6 +2494,77 @@ type CitizenRef = domain.CitizenRef
 
 // ClearFacts the facts of an event that are stored in clear, as they are stored
 type ClearFacts = json.RawMessage
+
+// ComparedModel defines model for ComparedModel.
+type ComparedModel struct {
+	// Differences the first 20
+	Differences []ComparedRow `json:"differences"`
+
+	// Differing rows that differ
+	Differing int64 `json:"differing"`
+
+	// Hindrance why a read model could not be compared: there is none of this version; it was taken out of force meanwhile for one that has seen less; the log cannot be taken in past `stoppedAt`
+	Hindrance ComparisonHindrance `json:"hindrance,omitempty,omitzero"`
+
+	// Projection a read model
+	//
+	// Example: wallet
+	Projection ProjectionName `json:"projection"`
+
+	// Rows that the log makes
+	Rows int64 `json:"rows"`
+
+	// Size number of events that the one in force had taken in: the size of the log with which it was compared
+	Size  int64         `json:"size"`
+	State ComparedState `json:"state"`
+
+	// StoppedAt of `logUnreadable`: number of the event that cannot be taken in
+	StoppedAt *int64 `json:"stoppedAt,omitempty"`
+
+	// Taken events of the log that were taken in for it so far
+	Taken   int64 `json:"taken"`
+	Version int   `json:"version"`
+}
+
+// ComparedRow defines model for ComparedRow.
+type ComparedRow struct {
+	// Columns whose values differ
+	Columns []string `json:"columns,omitempty,omitzero"`
+
+	// Divergence how a row differs: the log makes one that is not there; it is there, and the log makes no such row; the log makes it with other values; the table cannot be read; the read model has taken in more than the log holds
+	Divergence RowDivergence `json:"divergence"`
+
+	// EventID of that event
+	EventID *uuid.UUID `json:"eventId,omitempty"`
+
+	// Leaf number of the first event that explains the row: which made it, or whose change it lacks
+	Leaf *int64 `json:"leaf,omitempty"`
+
+	// Row the columns of its key: numbers, ids, and texts that the log makes
+	Row   string `json:"row,omitempty,omitzero"`
+	Table string `json:"table,omitempty,omitzero"`
+
+	// Type of that event
+	Type string `json:"type,omitempty,omitzero"`
+}
+
+// ComparedState defines model for ComparedState.
+type ComparedState string
+
+// ComparisonCreate Example: {"reason":"audit"}
+type ComparisonCreate struct {
+	// Reason Example: issuedInError
+	Reason ReasonCode `json:"reason"`
+}
+
+// ComparisonHindrance why a read model could not be compared: there is none of this version; it was taken out of force meanwhile for one that has seen less; the log cannot be taken in past `stoppedAt`
+type ComparisonHindrance string
+
+// ComparisonID defines model for ComparisonId.
+type ComparisonID = uuid.UUID
+
+// ComparisonState defines model for ComparisonState.
+type ComparisonState string
 
 // Condition defines model for Condition.
 type Condition struct {
@@ -4457,6 +4621,39 @@ type Mandates struct {
 // MediaType application/pdf, application/xml, image/jpeg or image/png
 type MediaType = string
 
+// ModelComparison defines model for ModelComparison.
+type ModelComparison struct {
+	BegunAt      time.Time    `json:"begunAt,omitempty,omitzero"`
+	ComparisonID ComparisonID `json:"comparisonId"`
+	EndedAt      time.Time    `json:"endedAt,omitempty,omitzero"`
+
+	// Href a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Href Href `json:"href"`
+
+	// Models what was found of each read model so far; not in a list
+	Models []ComparedModel `json:"models,omitempty,omitzero"`
+
+	// PollAfter when to ask again
+	PollAfter time.Time `json:"pollAfter,omitempty,omitzero"`
+
+	// Problem RFC 9457
+	Problem     Problem         `json:"problem,omitempty,omitzero"`
+	RequestedAt time.Time       `json:"requestedAt"`
+	State       ComparisonState `json:"state"`
+}
+
+// ModelComparisons defines model for ModelComparisons.
+type ModelComparisons struct {
+	Items []ModelComparison `json:"items"`
+
+	// Self a reference within this API: a path, to be resolved against the address that the contract was fetched from
+	//
+	// Example: /vault/v1/documents/0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44
+	Self Href `json:"self"`
+}
+
 // MonthlyUsage defines model for MonthlyUsage.
 type MonthlyUsage struct {
 	// At when it was asked
@@ -5542,6 +5739,9 @@ type RetentionStart string
 
 // RotationStep what a rotation of the key-encryption key waits for; rotate: none is under way
 type RotationStep string
+
+// RowDivergence how a row differs: the log makes one that is not there; it is there, and the log makes no such row; the log makes it with other values; the table cannot be read; the read model has taken in more than the log holds
+type RowDivergence string
 
 // ShownText what the citizen was shown: a text of the registry for the purpose, with its places filled in; other words are refused. Kept sealed
 type ShownText struct {
@@ -6692,6 +6892,12 @@ type GetWalletParams struct {
 	CoffreMinPosition CoffreMinPosition `json:"Coffre-Min-Position,omitempty,omitzero"`
 }
 
+// CreateComparisonParams defines parameters for CreateComparison.
+type CreateComparisonParams struct {
+	// IdempotencyKey a UUID of the caller's choice, the same for each repetition of one request
+	IdempotencyKey IdempotencyKey `json:"Idempotency-Key"`
+}
+
 // QueryConsentLogParams defines parameters for QueryConsentLog.
 type QueryConsentLogParams struct {
 	// After the `nextCursor` of the page before
@@ -7611,6 +7817,9 @@ type LiftRestrictionJSONRequestBody = RestrictionLift
 // SubjectAccessReportJSONRequestBody defines body for SubjectAccessReport for application/json ContentType.
 type SubjectAccessReportJSONRequestBody = SubjectAccessRequest
 
+// CreateComparisonJSONRequestBody defines body for CreateComparison for application/json ContentType.
+type CreateComparisonJSONRequestBody = ComparisonCreate
+
 // QueryConsentLogJSONRequestBody defines body for QueryConsentLog for application/json ContentType.
 type QueryConsentLogJSONRequestBody = ConsentLogQuery
 
@@ -7799,6 +8008,15 @@ type ServerInterface interface {
 	// GetWallet What a citizen holds, with what status, and who may read it
 	// (GET /citizens/{citizenId}/wallet)
 	GetWallet(w http.ResponseWriter, r *http.Request, citizenID CitizenID, params GetWalletParams)
+	// ListComparisons The last comparisons of the read models with the log, newest first
+	// (GET /comparisons)
+	ListComparisons(w http.ResponseWriter, r *http.Request)
+	// CreateComparison Compare every read model with what the log makes of it
+	// (POST /comparisons)
+	CreateComparison(w http.ResponseWriter, r *http.Request, params CreateComparisonParams)
+	// GetComparison How a comparison of the read models goes, and what it found
+	// (GET /comparisons/{comparisonId})
+	GetComparison(w http.ResponseWriter, r *http.Request, comparisonID ComparisonID)
 	// GetCondition Why the vault is not UP
 	// (GET /condition)
 	GetCondition(w http.ResponseWriter, r *http.Request)
@@ -9650,6 +9868,91 @@ func (siw *ServerInterfaceWrapper) GetWallet(w http.ResponseWriter, r *http.Requ
 
 	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		siw.Handler.GetWallet(w, r, citizenID, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// ListComparisons operation middleware
+func (siw *ServerInterfaceWrapper) ListComparisons(w http.ResponseWriter, r *http.Request) {
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.ListComparisons(w, r)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// CreateComparison operation middleware
+func (siw *ServerInterfaceWrapper) CreateComparison(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// Parameter object where we will unmarshal all parameters from the context
+	var params CreateComparisonParams
+
+	headers := r.Header
+
+	// ------------- Required header parameter "Idempotency-Key" -------------
+	if valueList, found := headers[http.CanonicalHeaderKey("Idempotency-Key")]; found {
+		var IdempotencyKey IdempotencyKey
+		n := len(valueList)
+		if n != 1 {
+			siw.ErrorHandlerFunc(w, r, &TooManyValuesForParamError{ParamName: "Idempotency-Key", Count: n})
+			return
+		}
+
+		err = runtime.BindStyledParameterWithOptions("simple", "Idempotency-Key", valueList[0], &IdempotencyKey, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationHeader, Explode: false, Required: true, Type: "string", Format: ""})
+		if err != nil {
+			siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "Idempotency-Key", Err: err})
+			return
+		}
+
+		params.IdempotencyKey = IdempotencyKey
+
+	} else {
+		err := fmt.Errorf("Header parameter Idempotency-Key is required, but not found")
+		siw.ErrorHandlerFunc(w, r, &RequiredHeaderError{ParamName: "Idempotency-Key", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.CreateComparison(w, r, params)
+	}))
+
+	for _, middleware := range siw.HandlerMiddlewares {
+		handler = middleware(handler)
+	}
+
+	handler.ServeHTTP(w, r)
+}
+
+// GetComparison operation middleware
+func (siw *ServerInterfaceWrapper) GetComparison(w http.ResponseWriter, r *http.Request) {
+
+	var err error
+	_ = err
+
+	// ------------- Path parameter "comparisonId" -------------
+	var comparisonID ComparisonID
+
+	err = runtime.BindStyledParameterWithOptions("simple", "comparisonId", r.PathValue("comparisonId"), &comparisonID, runtime.BindStyledParameterOptions{ParamLocation: runtime.ParamLocationPath, Explode: false, Required: true, Type: "string", Format: "uuid", ValueIsUnescaped: true})
+	if err != nil {
+		siw.ErrorHandlerFunc(w, r, &InvalidParamFormatError{ParamName: "comparisonId", Err: err})
+		return
+	}
+
+	handler := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		siw.Handler.GetComparison(w, r, comparisonID)
 	}))
 
 	for _, middleware := range siw.HandlerMiddlewares {
@@ -15718,6 +16021,9 @@ func HandlerWithOptions(si ServerInterface, options StdHTTPServerOptions) http.H
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/get", wrapper.GetCitizen)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/replaceSsin", wrapper.ReplaceSSIN)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/citizens/reportDeath", wrapper.ReportDeath)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/comparisons", wrapper.ListComparisons)
+	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/comparisons", wrapper.CreateComparison)
+	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/comparisons/{comparisonId}", wrapper.GetComparison)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/condition", wrapper.GetCondition)
 	m.HandleFunc(http.MethodPost+" "+options.BaseURL+"/consentLog/query", wrapper.QueryConsentLog)
 	m.HandleFunc(http.MethodGet+" "+options.BaseURL+"/consentRequests", wrapper.ListConsentRequests)
@@ -17007,6 +17313,131 @@ type GetWalletdefaultApplicationProblemPlusJSONResponse struct {
 }
 
 func (response GetWalletdefaultApplicationProblemPlusJSONResponse) VisitGetWalletResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListComparisonsRequestObject struct {
+}
+
+type ListComparisonsResponseObject interface {
+	VisitListComparisonsResponse(w http.ResponseWriter) error
+}
+
+type ListComparisons200JSONResponse ModelComparisons
+
+func (response ListComparisons200JSONResponse) VisitListComparisonsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type ListComparisonsdefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response ListComparisonsdefaultApplicationProblemPlusJSONResponse) VisitListComparisonsResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateComparisonRequestObject struct {
+	Params CreateComparisonParams
+	Body   *CreateComparisonJSONRequestBody
+}
+
+type CreateComparisonResponseObject interface {
+	VisitCreateComparisonResponse(w http.ResponseWriter) error
+}
+
+type CreateComparison202ResponseHeaders struct {
+	Location string
+}
+
+type CreateComparison202JSONResponse struct {
+	Body    ModelComparison
+	Headers CreateComparison202ResponseHeaders
+}
+
+func (response CreateComparison202JSONResponse) VisitCreateComparisonResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Location", fmt.Sprint(response.Headers.Location))
+	w.WriteHeader(202)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type CreateComparisondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response CreateComparisondefaultApplicationProblemPlusJSONResponse) VisitCreateComparisonResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(response.StatusCode)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetComparisonRequestObject struct {
+	ComparisonID ComparisonID `json:"comparisonId"`
+}
+
+type GetComparisonResponseObject interface {
+	VisitGetComparisonResponse(w http.ResponseWriter) error
+}
+
+type GetComparison200JSONResponse ModelComparison
+
+func (response GetComparison200JSONResponse) VisitGetComparisonResponse(w http.ResponseWriter) error {
+
+	var buf bytes.Buffer
+	if err := json.NewEncoder(&buf).Encode(response); err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(200)
+	_, err := buf.WriteTo(w)
+	return err
+}
+
+type GetComparisondefaultApplicationProblemPlusJSONResponse struct {
+	Body       Problem
+	StatusCode int
+}
+
+func (response GetComparisondefaultApplicationProblemPlusJSONResponse) VisitGetComparisonResponse(w http.ResponseWriter) error {
 
 	var buf bytes.Buffer
 	if err := json.NewEncoder(&buf).Encode(response.Body); err != nil {
@@ -22367,6 +22798,15 @@ type StrictServerInterface interface {
 	// GetWallet What a citizen holds, with what status, and who may read it
 	// (GET /citizens/{citizenId}/wallet)
 	GetWallet(ctx context.Context, request GetWalletRequestObject) (GetWalletResponseObject, error)
+	// ListComparisons The last comparisons of the read models with the log, newest first
+	// (GET /comparisons)
+	ListComparisons(ctx context.Context, request ListComparisonsRequestObject) (ListComparisonsResponseObject, error)
+	// CreateComparison Compare every read model with what the log makes of it
+	// (POST /comparisons)
+	CreateComparison(ctx context.Context, request CreateComparisonRequestObject) (CreateComparisonResponseObject, error)
+	// GetComparison How a comparison of the read models goes, and what it found
+	// (GET /comparisons/{comparisonId})
+	GetComparison(ctx context.Context, request GetComparisonRequestObject) (GetComparisonResponseObject, error)
 	// GetCondition Why the vault is not UP
 	// (GET /condition)
 	GetCondition(ctx context.Context, request GetConditionRequestObject) (GetConditionResponseObject, error)
@@ -23526,6 +23966,89 @@ func (sh *strictHandler) GetWallet(w http.ResponseWriter, r *http.Request, citiz
 		sh.options.ResponseErrorHandlerFunc(w, r, err)
 	} else if validResponse, ok := response.(GetWalletResponseObject); ok {
 		if err := validResponse.VisitGetWalletResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// ListComparisons operation middleware
+func (sh *strictHandler) ListComparisons(w http.ResponseWriter, r *http.Request) {
+	var request ListComparisonsRequestObject
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.ListComparisons(ctx, request.(ListComparisonsRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "ListComparisons")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(ListComparisonsResponseObject); ok {
+		if err := validResponse.VisitListComparisonsResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// CreateComparison operation middleware
+func (sh *strictHandler) CreateComparison(w http.ResponseWriter, r *http.Request, params CreateComparisonParams) {
+	var request CreateComparisonRequestObject
+
+	request.Params = params
+
+	var body CreateComparisonJSONRequestBody
+	if err := runtime.BindJSONBody(r, &body); err != nil {
+		sh.options.RequestErrorHandlerFunc(w, r, fmt.Errorf("can't decode JSON body: %w", err))
+		return
+	}
+	request.Body = &body
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.CreateComparison(ctx, request.(CreateComparisonRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "CreateComparison")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(CreateComparisonResponseObject); ok {
+		if err := validResponse.VisitCreateComparisonResponse(w); err != nil {
+			sh.options.ResponseErrorHandlerFunc(w, r, err)
+		}
+	} else if response != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, fmt.Errorf("unexpected response type: %T", response))
+	}
+}
+
+// GetComparison operation middleware
+func (sh *strictHandler) GetComparison(w http.ResponseWriter, r *http.Request, comparisonID ComparisonID) {
+	var request GetComparisonRequestObject
+
+	request.ComparisonID = comparisonID
+
+	handler := func(ctx context.Context, w http.ResponseWriter, r *http.Request, request interface{}) (interface{}, error) {
+		return sh.ssi.GetComparison(ctx, request.(GetComparisonRequestObject))
+	}
+	for _, middleware := range sh.middlewares {
+		handler = middleware(handler, "GetComparison")
+	}
+
+	response, err := handler(r.Context(), w, r, request)
+
+	if err != nil {
+		sh.options.ResponseErrorHandlerFunc(w, r, err)
+	} else if validResponse, ok := response.(GetComparisonResponseObject); ok {
+		if err := validResponse.VisitGetComparisonResponse(w); err != nil {
 			sh.options.ResponseErrorHandlerFunc(w, r, err)
 		}
 	} else if response != nil {

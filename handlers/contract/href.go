@@ -53,6 +53,9 @@ func ExportHref(id uuid.UUID) Href { return fmt.Sprintf("%s/exports/%s", Base, i
 // RebuildHref is the address of a rebuild of a read model.
 func RebuildHref(id uuid.UUID) Href { return fmt.Sprintf("%s/rebuilds/%s", Base, id) }
 
+// ComparisonHref is the address of a comparison of the read models with the log.
+func ComparisonHref(id uuid.UUID) Href { return fmt.Sprintf("%s/comparisons/%s", Base, id) }
+
 // MandateHref is the address of a mandate: the list that holds it alone.
 func MandateHref(id domain.MandateID) Href {
 	return fmt.Sprintf("%s/mandates?mandateId=%s", Base, id)

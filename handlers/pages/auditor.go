@@ -454,11 +454,6 @@ func (p *Pages) serveHeld(w http.ResponseWriter, r *http.Request, s session) err
 	return p.show(w, r, http.StatusOK, heldPage(pg, v))
 }
 
-// serveDrift says how read models are compared with the log.
-func (p *Pages) serveDrift(w http.ResponseWriter, r *http.Request, s session) error {
-	return p.show(w, r, http.StatusOK, driftPage(s.page("drift.title")))
-}
-
 // scripted lets a page run our script, which asks this host alone.
 func (p *Pages) scripted(h http.Header) {
 	h.Set("Content-Security-Policy", strings.Replace(h.Get("Content-Security-Policy"), "style-src 'self'", "style-src 'self'; script-src 'self'; connect-src 'self'", 1))

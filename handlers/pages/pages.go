@@ -243,6 +243,8 @@ var personals = []personal{
 	{"GET /auditor/checkpoint/consistency", "", auditors, (*Pages).serveConsistency},
 	{"GET /auditor/wallet", "menu.held", auditors, (*Pages).serveHeld},
 	{"GET /auditor/drift", "menu.drift", auditors, (*Pages).serveDrift},
+	{"POST /auditor/drift", "", auditors, (*Pages).answerDrift},
+	{"GET /auditor/drift/{id}", "", auditors, (*Pages).serveComparison},
 	{"GET /operator", "menu.operator", operators, (*Pages).serveOperator},
 	{"GET /operator/keys", "menu.keys", operators, (*Pages).serveKeys},
 	{"GET /operator/reactors", "menu.reactors", operators, (*Pages).serveReactors},

@@ -14,7 +14,7 @@ import (
 var placeInText = regexp.MustCompile(`\{\d\}`)
 
 // madeFamilies are those of texts whose keys are made of a value.
-var madeFamilies = []string{"state", "wrong", "look", "outcome", "list", "reader", "document", "action", "scope", "notices", "reasonOfLookup", "correction", "correctionState", "lastRead", "filter", "total", "exportKind", "exportFormat", "task", "inbox", "scopeAsked", "signInAs", "refused", "event", "health", "model", "rotation", "trafficRole", "act", "actAbout", "connect", "connectAbout", "grantActions"}
+var madeFamilies = []string{"state", "wrong", "look", "outcome", "list", "reader", "document", "action", "scope", "notices", "reasonOfLookup", "correction", "correctionState", "lastRead", "filter", "total", "exportKind", "exportFormat", "task", "inbox", "scopeAsked", "signInAs", "refused", "event", "health", "model", "rotation", "trafficRole", "act", "actAbout", "connect", "connectAbout", "grantActions", "driftState", "driftModel", "driftHindrance", "driftRow"}
 
 // Every language has every text with the same places, and every text is used.
 func TestEveryPageSpeaksEveryLanguage(t *testing.T) {

@@ -23,7 +23,7 @@ const partingTime = 2 * time.Second
 var (
 	errRebuildPoisoned = domain.NewError(domain.Unavailable, "rebuildPoisoned", "the read model cannot take in an event of the log, and the one in force stays; the server's log says which event")
 	errRebuildFailed   = domain.NewError(domain.Unavailable, "rebuildFailed", "the read model could not be built anew, and the one in force stays; the server's log says why; ask for a new rebuild")
-	errInterrupted     = domain.NewError(domain.Unavailable, jobs.Interrupted, "the process that was at it ended before it was done, and the read model in force stays; ask for a new rebuild")
+	errInterrupted     = domain.NewError(domain.Unavailable, jobs.Interrupted, "the process that was at it ended before it was done, and nothing was replaced; ask anew")
 )
 
 // rebuildProblems are the reasons by their slug.
@@ -48,20 +48,26 @@ func RebuildProblem(reason string) *domain.Error {
 // Where a rebuild of the same read model is under way, in whatever process, that one is
 // returned, and where this one was asked for before, it is.
 func (work *Worker) Rebuild(ctx context.Context, id uuid.UUID, name string) (jobs.Job, error) {
-	job, ours, err := work.jobs.Request(ctx, id, rebuildJob, name)
+	return work.job(ctx, id, rebuildJob, name, func(ctx context.Context) string { return work.rebuild(ctx, name) })
+}
+
+// job asks durably for a job of a kind on something, enqueues it and returns it, or the one that
+// is in its place. run does it, once, and returns why it failed, a slug, or "".
+func (work *Worker) job(ctx context.Context, id uuid.UUID, kind, on string, run func(context.Context) (reason string)) (jobs.Job, error) {
+	job, ours, err := work.jobs.Request(ctx, id, kind, on)
 	if err != nil || !ours {
 		return job, err
 	}
 	var ended *string // the reason, once it ended
-	work.tasks.enqueue("rebuild "+id.String(), func(ctx context.Context) error {
+	work.tasks.enqueue(kind+" "+id.String(), func(ctx context.Context) error {
 		if ended == nil {
 			if err := work.jobs.Begin(ctx, id); err != nil {
 				return err
 			}
-			reason := work.rebuild(ctx, name)
+			reason := run(ctx)
 			ended = &reason
 		}
-		// A process that ends says so still: nobody goes on with a rebuild.
+		// A process that ends says so still: nobody goes on with its jobs.
 		parting, cancel := context.WithTimeout(context.WithoutCancel(ctx), partingTime)
 		defer cancel()
 		return work.jobs.End(parting, id, *ended)

@@ -1,6 +1,7 @@
 package work
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"coffre/eventstore/seal"
 	"coffre/eventstore/seal/shred"
 	"coffre/handlers/disclosure"
+	"coffre/projections"
 	"coffre/projections/consentlog"
 	"coffre/projections/erasures"
 	"coffre/projections/transparency"
@@ -28,10 +30,13 @@ type Config struct {
 	Others bool
 	// Answers says that this process answers requests: it registers who is pending, makes
 	// exports, and removes what has expired.
-	Answers    bool
-	Certified  *certificates.Kept // certificates that were signed
-	Jobs       *jobs.Table        // what was asked for and goes on, for all processes
-	Shreds     *shred.List        // of destroyed keys
+	Answers   bool
+	Certified *certificates.Kept // certificates that were signed
+	Jobs      *jobs.Table        // what was asked for and goes on, for all processes
+	Shreds    *shred.List        // of destroyed keys
+	// Compare holds one read model in force against what the log makes of it, beside whoever
+	// serves it; told gets the number of events that were taken in. nil: nobody asks this process.
+	Compare    func(ctx context.Context, model string, told func(leaves int64)) (projections.Compared, error)
 	ConsentLog *consentlog.Log
 	Erasures   *erasures.Erasures
 	EraseAfter time.Duration // time for which other processes may still use a key: seal.Ring.Lease; 0 when there are none
@@ -71,6 +76,7 @@ type Worker struct {
 	answers    bool
 	certified  *certificates.Kept
 	jobs       *jobs.Table
+	compare    func(ctx context.Context, model string, told func(leaves int64)) (projections.Compared, error)
 	certifier  seal.Signer         // nil: nothing is erased here
 	retentions *citizen.Retentions // nil: none is stated
 
@@ -88,7 +94,7 @@ type Worker struct {
 func New(c Config) *Worker {
 	return &Worker{
 		Discloser: c.Discloser, ConsentLog: c.ConsentLog, Erasures: c.Erasures, Proof: c.Proof,
-		destroyer: c.Destroyer, rotator: c.Rotator, others: c.Others, answers: c.Answers, certified: c.Certified, jobs: c.Jobs, shreds: c.Shreds, eraseAfter: c.EraseAfter, exports: c.Exports, keeper: c.Keeper,
+		destroyer: c.Destroyer, rotator: c.Rotator, others: c.Others, answers: c.Answers, certified: c.Certified, jobs: c.Jobs, compare: c.Compare, shreds: c.Shreds, eraseAfter: c.EraseAfter, exports: c.Exports, keeper: c.Keeper,
 		logSigner: c.LogSigner, certifier: c.CertificateSigner, retentions: c.Retentions,
 	}
 }

@@ -231,6 +231,26 @@ func (c *Client) GetWallet(ctx context.Context, citizenID CitizenID, params GetW
 	return c.do(ctx, r)
 }
 
+// ListComparisons: The last comparisons of the read models with the log, newest first.
+func (c *Client) ListComparisons(ctx context.Context) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: "/comparisons"}
+	return c.do(ctx, r)
+}
+
+// CreateComparison: Compare every read model with what the log makes of it.
+func (c *Client) CreateComparison(ctx context.Context, params CreateComparisonParams, body CreateComparisonJSONRequestBody) (*http.Response, error) {
+	r := request{method: http.MethodPost, path: "/comparisons"}
+	r.head("Idempotency-Key", params.IdempotencyKey, true)
+	r.body = body
+	return c.do(ctx, r)
+}
+
+// GetComparison: How a comparison of the read models goes, and what it found.
+func (c *Client) GetComparison(ctx context.Context, comparisonID ComparisonID) (*http.Response, error) {
+	r := request{method: http.MethodGet, path: fmt.Sprintf("/comparisons/%s", text(comparisonID))}
+	return c.do(ctx, r)
+}
+
 // GetCondition: Why the vault is not UP.
 func (c *Client) GetCondition(ctx context.Context) (*http.Response, error) {
 	r := request{method: http.MethodGet, path: "/condition"}

@@ -105,6 +105,7 @@ var keyRights = map[string]map[Duty]pgdb.Rights{
 	"traffic_writes":    {Serving: every, Destroying: every, Rotating: every},
 	"used_proofs":       {Serving: every, Destroying: every, Rotating: every},
 	"jobs":              {Serving: every, Destroying: every, Rotating: every},
+	"job_findings":      {Serving: every, Destroying: every, Rotating: every},
 	"exports":           {Serving: every},
 	"requests":          {Serving: every, Destroying: every, Rotating: every},
 	"guard":             {Serving: mark, Destroying: mark, Rotating: mark},

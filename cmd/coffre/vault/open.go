@@ -372,6 +372,11 @@ func (a *assembly) makeCore(ctx context.Context) error {
 	if working.Exports, err = a.exports(ctx); err != nil {
 		return err
 	}
+	if a.o.Duty.answers() {
+		if working.Compare, err = a.compares(); err != nil {
+			return err
+		}
+	}
 	if a.places.shared() {
 		working.EraseAfter = a.Ring.Lease()
 		if a.o.Blobs == nil {

@@ -228,6 +228,10 @@ func TestAuditorsPagesOfAYoungVault(t *testing.T) {
 			t.Errorf("%s answers %d:\n%s", path, resp.StatusCode, page)
 		}
 	}
+	form, _ := v.get("/auditor/drift?lang=en")
+	if begun, resp := v.send(form, "/auditor/drift", url.Values{"reason": {"audit"}}); resp.StatusCode != http.StatusOK || !strings.HasPrefix(resp.Request.URL.Path, "/auditor/drift/") || !strings.Contains(begun, "Reference number") {
+		t.Errorf("a comparison answers %d at %s:\n%s", resp.StatusCode, resp.Request.URL, begun)
+	}
 	var types []string
 	for form := range codec.Catalog.Names() {
 		name, _, _ := strings.Cut(form, "/")
