@@ -24,7 +24,8 @@ import (
 	"coffre/eventstore/blob"
 )
 
-// Store is a blob.Store in a folder. One process at a time writes to it.
+// Store is a blob.Store in a folder. Processes of one machine may have it together: a blob
+// appears whole under a name that is given once.
 type Store struct {
 	dir   string
 	ready sync.Map             // folders that are there, durably

@@ -3,6 +3,7 @@ package folder
 import (
 	"bytes"
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -150,5 +151,26 @@ func TestErrorsNameNoPath(t *testing.T) {
 	err := s.Put(t.Context(), uuid.New(), bytes.NewReader([]byte("x")), 1)
 	if !errors.Is(err, blob.ErrUnavailable) || strings.Contains(err.Error(), "canary") {
 		t.Errorf("%v", err)
+	}
+}
+
+// Two that have a folder together find what the other one keeps, and keep nothing twice.
+func TestTwoShareAFolder(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "blobs")
+	one, two := open(t, dir), open(t, dir)
+	for _, by := range [][2]*Store{{one, two}, {two, one}} {
+		content := []byte("of either")
+		name := blobtest.Put(t, by[0], content)
+		found, err := by[1].Open(t.Context(), name, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(found)
+		if err := errors.Join(err, found.Close()); err != nil || !bytes.Equal(got, content) {
+			t.Errorf("%q: %v", got, err)
+		}
+		if err := by[1].Put(t.Context(), name, bytes.NewReader(content), int64(len(content))); !errors.Is(err, blob.ErrExists) {
+			t.Errorf("kept twice: %v", err)
+		}
 	}
 }
