@@ -12,6 +12,17 @@ import (
 // lies, and what changes its size. It needs the right to mount, and skips the test without.
 func (s *Server) SmallDisk(t testing.TB, dsn string, megabytes int) (dir string, resize func(megabytes int)) {
 	t.Helper()
+	dir, resize, err := s.TrySmallDisk(t, dsn, megabytes)
+	if err != nil {
+		t.Skip(err)
+	}
+	return dir, resize
+}
+
+// TrySmallDisk is SmallDisk, and leaves the database where it is with an error where the test may
+// not mount.
+func (s *Server) TrySmallDisk(t testing.TB, dsn string, megabytes int) (dir string, resize func(megabytes int), err error) {
+	t.Helper()
 	dir = s.Directory(t)
 	var owner syscall.Stat_t
 	need(t, syscall.Stat(dir, &owner))
@@ -19,12 +30,12 @@ func (s *Server) SmallDisk(t testing.TB, dsn string, megabytes int) (dir string,
 		return syscall.Mount("tmpfs", dir, "tmpfs", flags, fmt.Sprintf("size=%dm,mode=0700,uid=%d,gid=%d", megabytes, owner.Uid, owner.Gid))
 	}
 	if err := mount(0, megabytes); err != nil {
-		t.Skip("may not mount:", err)
+		return "", nil, fmt.Errorf("may not mount: %w", err)
 	}
 	t.Cleanup(func() {
-		s.Stop(t)
+		stopped := s.cluster.control("-m", "fast", "stop") // which fails where the test stopped it
 		if err := syscall.Unmount(dir, 0); err != nil {
-			t.Error(err)
+			t.Error(err, stopped)
 		}
 	})
 	s.Exec(t, fmt.Sprintf(`CREATE TABLESPACE small LOCATION '%s'`, dir))
@@ -34,5 +45,5 @@ func (s *Server) SmallDisk(t testing.TB, dsn string, megabytes int) (dir string,
 	return dir, func(megabytes int) {
 		t.Helper()
 		need(t, mount(syscall.MS_REMOUNT, megabytes))
-	}
+	}, nil
 }
