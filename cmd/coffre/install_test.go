@@ -31,12 +31,17 @@ import (
 // the servers that its four processes use.
 type installation struct {
 	*session
-	env      map[string]string // that the first block says
-	keys     *vaulttest.Server
-	database *pgtest.Server
-	owner    *url.URL // of the database
-	home     string   // of whoever types
-	issued   int      // documents since
+	env       map[string]string // that the first block says
+	keys      *vaulttest.Server
+	database  *pgtest.Server
+	owner     *url.URL // of the database
+	home      string   // of whoever types
+	issued    int      // documents since, each to another person
+	forgotten int      // whom of those the law wanted forgotten
+	provider  *tokenProvider
+	disk      string              // of the database, where the test may mount one
+	resize    func(megabytes int) // that disk; nil: there is none
+	read      string              // the document that an organisation read
 }
 
 // install types the blocks of the installation runbook as they stand, in one shell, on a PostgreSQL,
@@ -57,6 +62,9 @@ func install(t *testing.T) *installation {
 		t.Fatal(err)
 	}
 	i.owner = owner
+	if i.disk, i.resize, err = i.database.TrySmallDisk(t, owner.String(), diskMegabytes); err != nil {
+		t.Log("store-full.md is not played:", err)
+	}
 	settings["OWNER"], settings["DATABASE"] = owner.User.Username(), owner.Host+owner.Path+"?"+owner.RawQuery
 
 	password, _ := owner.User.Password()
@@ -70,15 +78,17 @@ func install(t *testing.T) *installation {
 	settings["BUCKET"], settings["BUCKET_ENDPOINT"], settings["BUCKET_REGION"] = "s3://"+bucket.Bucket, bucket.Endpoint, bucket.Region
 	settings["BUCKET_KEY"], settings["BUCKET_SECRET_FILE"], settings["BUCKET_CA"] = bucket.AccessKey, secret, ca
 
-	provider := issuersProvider(t)
-	settings["PROVIDER"], settings["PROVIDER_TOKENS"] = provider.URL, provider.URL+"/token"
+	i.provider = newTokenProvider(t)
+	settings["PROVIDER"], settings["PROVIDER_TOKENS"] = i.provider.URL, i.provider.URL+"/token"
 	settings["CLIENT"], settings["CLIENT_SECRET_FILE"] = "population-register", filepath.Join(dir, "client")
 	if err := os.WriteFile(settings["CLIENT_SECRET_FILE"], []byte("not asked for"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 
 	i.env, i.home = settings, dir
-	i.session = newSession(t, "VAULT_TOKEN="+i.keys.Admin().Token(), "HOME="+dir) // last, so that its processes end first
+	// There is no balancer that a process that leaves would have to give notice to. Last, so that its
+	// processes end first.
+	i.session = newSession(t, "VAULT_TOKEN="+i.keys.Admin().Token(), "HOME="+dir, "COFFRE_LEAVE_NOTICE=1ms")
 	told := i.types(t, i.own(t, blocks[0])+"umask 077\n")
 	for _, block := range blocks[1:] {
 		told = i.types(t, block)
@@ -131,20 +141,26 @@ func freeAddress(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// issuersProvider is an OpenID provider that gives whoever asks a token of an issuer.
-func issuersProvider(t *testing.T) *httptest.Server {
+// tokenProvider is an OpenID provider that gives whoever asks a token of an issuer, and the test one
+// of anybody.
+type tokenProvider struct {
+	*httptest.Server
+	signer jose.Signer
+}
+
+func newTokenProvider(t *testing.T) *tokenProvider {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	signer, err := jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: "one"}}, (&jose.SignerOptions{}).WithType("at+jwt"))
+	mux := http.NewServeMux()
+	p := &tokenProvider{Server: httptest.NewServer(mux)}
+	t.Cleanup(p.Close)
+	p.signer, err = jose.NewSigner(jose.SigningKey{Algorithm: jose.ES256, Key: jose.JSONWebKey{Key: key, KeyID: "one"}}, (&jose.SignerOptions{}).WithType("at+jwt"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	mux := http.NewServeMux()
-	provider := httptest.NewServer(mux)
-	t.Cleanup(provider.Close)
 	answer := func(w http.ResponseWriter, v any) {
 		w.Header().Set("Content-Type", "application/json")
 		if err := json.NewEncoder(w).Encode(v); err != nil {
@@ -152,31 +168,48 @@ func issuersProvider(t *testing.T) *httptest.Server {
 		}
 	}
 	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, r *http.Request) {
-		answer(w, map[string]string{"issuer": provider.URL, "jwks_uri": provider.URL + "/keys", "token_endpoint": provider.URL + "/token"})
+		answer(w, map[string]string{"issuer": p.URL, "jwks_uri": p.URL + "/keys", "token_endpoint": p.URL + "/token"})
 	})
 	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, jose.JSONWebKeySet{Keys: []jose.JSONWebKey{{Key: key.Public(), KeyID: "one", Algorithm: "ES256", Use: "sig"}}})
 	})
 	mux.HandleFunc("POST /token", func(w http.ResponseWriter, r *http.Request) {
-		claims, err := json.Marshal(map[string]any{
-			"iss": provider.URL, "aud": "coffre", "sub": "population-register", "exp": time.Now().Add(time.Hour).Unix(),
-			"role": domain.RoleIssuer, "organization": "0206731645", "scope": edge.Scopes(domain.RoleIssuer),
-		})
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		jws, err := signer.Sign(claims)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		token, err := jws.CompactSerialize()
+		token, err := p.token(domain.RoleIssuer, "population-register", "0206731645")
 		if err != nil {
 			t.Error(err)
 			return
 		}
 		answer(w, map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": 3600})
 	})
-	return provider
+	return p
+}
+
+// token returns a token for an hour of somebody in that role, of an organisation where the role has one.
+func (p *tokenProvider) token(role domain.Role, subject string, organisation domain.Organisation) (string, error) {
+	claims := map[string]any{
+		"iss": p.URL, "aud": "coffre", "sub": subject, "exp": time.Now().Add(time.Hour).Unix(),
+		"role": role, "scope": edge.Scopes(role),
+	}
+	if organisation != "" {
+		claims["organization"] = organisation
+	}
+	text, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	jws, err := p.signer.Sign(text)
+	if err != nil {
+		return "", err
+	}
+	return jws.CompactSerialize()
+}
+
+// tokenFile returns a file with such a token.
+func (i *installation) tokenFile(t *testing.T, role domain.Role, subject string, organisation domain.Organisation) string {
+	t.Helper()
+	token, err := i.provider.token(role, subject, organisation)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file(t, subject+".token", token)
 }

@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,6 +26,7 @@ import (
 	"coffre/eventstore/postgres/pgdb"
 	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/seal/transit/vaulttest"
+	"coffre/handlers/contract"
 )
 
 // blockIn is how long a block may take before it counts as hung.
@@ -144,8 +146,23 @@ type runbook struct {
 	file    string
 	trouble func(t *testing.T, i *installation)
 	own     map[int]bool                                // blocks that say what is the reader's own, from 0
+	order   []int                                       // in which the blocks are typed, where it is not that of the page
+	before  map[int]func(t *testing.T, i *installation) // what happens before a block
 	instead map[int]func(t *testing.T, i *installation) // what is done for blocks that no test types; elsewhere says why
 	says    map[int][]string                            // what is seen after a block
+	then    func(t *testing.T, i *installation)         // what holds in the end
+}
+
+// typed returns the numbers of so many blocks in the order in which they are typed.
+func (b runbook) typed(blocks int) []int {
+	if b.order != nil {
+		return b.order
+	}
+	order := make([]int, blocks)
+	for n := range order {
+		order[n] = n
+	}
+	return order
 }
 
 // runbooks are those that are played on one installation, in this order.
@@ -173,6 +190,58 @@ var runbooks = []runbook{
 		says: map[int][]string{0: {"older"}, 2: {"yes"}, 4: {"UP"}, 5: {"live"}},
 	},
 	{
+		file:    "erase.md",
+		trouble: somebodyToForget,
+		own:     map[int]bool{1: true},
+		order:   []int{0, 1, 2, 3, 4, 8, 5, 6, 7, 9}, // Vault goes away after the approval
+		before: map[int]func(*testing.T, *installation){
+			4: func(t *testing.T, i *installation) { i.signal(t, "destroyer", syscall.SIGSTOP) },
+			8: func(t *testing.T, i *installation) {
+				i.keys.Seal(t)
+				i.signal(t, "destroyer", syscall.SIGCONT)
+				i.until(t, "DEGRADED", func() { i.issue(t, http.StatusServiceUnavailable) })
+			},
+			5: func(t *testing.T, i *installation) { i.keys.Unseal(t) },
+		},
+		says: map[int][]string{2: {"requested"}, 4: {"approved"}, 8: {"law", "keys cannot be reached"}, 5: {"keysDestroyed"}, 7: {"holds", "whole"}, 9: {"keysDestroyed"}},
+		then: nobodyIsForgottenElsewhere,
+	},
+	{
+		file:    "breach.md",
+		trouble: aConsumerReads,
+		own:     map[int]bool{1: true},
+		says:    map[int][]string{3: {"accesses.csv", "refusals.csv"}, 4: {"whole", "holds"}, 5: {"1 persons", "2 accesses", "access.authorized"}, 6: {"Success!", "UP"}, 7: {"UP"}},
+		then: func(t *testing.T, i *installation) {
+			if code, said := i.access(t); code != http.StatusNotFound || !strings.Contains(string(said), "noBasis") {
+				t.Errorf("a consumer that was retired is answered %d %s", code, said)
+			}
+		},
+	},
+	{
+		file:    "launch-day.md",
+		trouble: func(t *testing.T, i *installation) { i.env["THREE"], i.env["OPS"] = freeAddress(t), freeAddress(t) },
+		own:     map[int]bool{1: true},
+		before:  map[int]func(*testing.T, *installation){7: func(t *testing.T, i *installation) { i.signal(t, "three", syscall.SIGKILL) }},
+		instead: map[int]func(*testing.T, *installation){4: nothing},
+		says:    map[int][]string{0: {"processes", "T11"}, 2: {"coffre events"}, 3: {"UP"}, 5: {"UP"}, 6: {`coffre_health{status="UP"} 1`, "coffre_requests_under_way"}, 7: {"UP"}, 8: {"UP"}},
+	},
+	{
+		file:    "clock.md",
+		trouble: theClockJumped,
+		own:     map[int]bool{4: true},
+		instead: map[int]func(*testing.T, *installation){2: theClockIsRight},
+		says:    map[int][]string{0: {"DEGRADED", "in doubt"}, 1: {"GMT"}, 3: {"UP"}, 5: {"access.authorized", "whole"}},
+	},
+	{
+		file:    "store-full.md",
+		trouble: theDiskIsFull,
+		instead: map[int]func(*testing.T, *installation){2: func(t *testing.T, i *installation) {
+			i.resize(2 * diskMegabytes)
+			i.issue(t, http.StatusCreated) // a caller that tries again
+		}},
+		says: map[int][]string{0: {"DEGRADED", "PostgreSQL is full"}, 1: {"eventlog", "slot_name"}, 4: {"UP", "live"}},
+	},
+	{
 		file: "restore.md",
 		trouble: func(t *testing.T, i *installation) {
 			i.backUp(t)
@@ -184,13 +253,25 @@ var runbooks = []runbook{
 	},
 }
 
+// ofTheServer is why a test types none of the server's own tools.
+const ofTheServer = "it asks a KurrentDB by its own tools, and the server of the tests speaks its clients' protocol alone"
+
+// nothing stands for blocks that cannot be typed here and change nothing for those that follow.
+func nothing(*testing.T, *installation) {}
+
 // elsewhere are the blocks that TestRunbooks does not type, by their file and number, and why; a number
 // of -1 stands for all of a file.
 var elsewhere = map[string]map[int]string{
-	"sealed.md":         {1: "it asks a person for a share at the terminal"},
-	"backup.md":         {-1: "its names have the day in them; TestRestoreKeepsErasedWhatWasErased, TestBackupOnPostgreSQL and the restore of keys' rows run the same commands"},
-	"rotation.md":       {-1: "weeks lie between its steps; TestRotationByHand and TestRotationByHandOnPostgreSQL run them"},
-	"move.md":           {-1: "its source is a vault on a laptop; TestCopyFromTheLaptopToProductionAndBack runs it"},
+	"sealed.md":     {1: "it asks a person for a share at the terminal"},
+	"launch-day.md": {4: "it needs a cluster; `make interop` installs the chart into one"},
+	"clock.md":      {2: "it sets the machine's clock, which other tests use; what the vault remembers of it is changed instead"},
+	"store-full.md": {2: "it makes a logical volume larger; the disk that the test mounted is made larger instead"},
+	"backup.md":     {-1: "its names have the day in them; TestRestoreKeepsErasedWhatWasErased, TestBackupOnPostgreSQL and the restore of keys' rows run the same commands"},
+	"rotation.md":   {-1: "weeks lie between its steps; TestRotationByHand and TestRotationByHandOnPostgreSQL run them"},
+	"move.md":       {-1: "its source is a vault on a laptop; TestCopyFromTheLaptopToProductionAndBack runs it"},
+	"kurrentdb.md": {
+		1: "it names what curl asks", 2: ofTheServer, 3: ofTheServer, 6: ofTheServer, 9: ofTheServer,
+	},
 	"deleted-stream.md": {-1: "it needs a KurrentDB; TestADeletedStreamTakesNothingElseWithIt runs it on one"},
 	"witnesses.md":      {-1: "it needs witnesses; TestSplitViewIsFoundByAWitness runs it with some"},
 	"install.md":        {},
@@ -203,28 +284,7 @@ func TestRunbooks(t *testing.T) {
 	i := install(t)
 	for _, book := range runbooks {
 		ok := t.Run(strings.TrimSuffix(book.file, ".md"), func(t *testing.T) {
-			blocks := blocksOf(t, filepath.Join("../../deploy/runbooks", book.file))
-			if book.trouble != nil {
-				book.trouble(t, i)
-			}
-			for n, block := range blocks {
-				if instead := book.instead[n]; instead != nil {
-					instead(t, i)
-					continue
-				}
-				if book.own[n] {
-					block = i.own(t, block)
-				}
-				said := i.types(t, block)
-				if strings.Contains(said, "address already in use") {
-					t.Errorf("a process was not stopped before\n%s\n%s", block, said)
-				}
-				for _, want := range book.says[n] {
-					if !strings.Contains(said, want) {
-						t.Errorf("%q is not said after\n%s\nbut\n%s", want, block, said)
-					}
-				}
-			}
+			i.play(t, book)
 			i.issue(t, http.StatusCreated)
 		})
 		if !ok {
@@ -233,9 +293,43 @@ func TestRunbooks(t *testing.T) {
 	}
 }
 
+// play brings the trouble of a runbook about and types its blocks.
+func (i *installation) play(t *testing.T, book runbook) {
+	t.Helper()
+	blocks := blocksOf(t, filepath.Join("../../deploy/runbooks", book.file))
+	if book.trouble != nil {
+		book.trouble(t, i)
+	}
+	for _, n := range book.typed(len(blocks)) {
+		block := blocks[n]
+		if before := book.before[n]; before != nil {
+			before(t, i)
+		}
+		if instead := book.instead[n]; instead != nil {
+			instead(t, i)
+			continue
+		}
+		if book.own[n] {
+			block = i.own(t, block)
+		}
+		said := i.types(t, block)
+		if strings.Contains(said, "address already in use") {
+			t.Errorf("a process was not stopped before\n%s\n%s", block, said)
+		}
+		for _, want := range book.says[n] {
+			if !strings.Contains(said, want) {
+				t.Errorf("%q is not said after\n%s\nbut\n%s", want, block, said)
+			}
+		}
+	}
+	if book.then != nil {
+		book.then(t, i)
+	}
+}
+
 // Every block of every runbook is typed by a test, or stands in elsewhere with the reason.
 func TestEveryBlockOfTheRunbooksIsTyped(t *testing.T) {
-	played := map[string]runbook{"install.md": {}}
+	played := map[string]runbook{"install.md": {}, onKurrent.file: onKurrent}
 	for _, book := range runbooks {
 		played[book.file] = book
 	}
@@ -250,6 +344,9 @@ func TestEveryBlockOfTheRunbooksIsTyped(t *testing.T) {
 			t.Errorf("%s has %d blocks that no test types", d.Name(), fenced)
 		} else if typed && fenced != len(blocksOf(t, path)) {
 			t.Errorf("%s has blocks that are not at the margin, and no test types those", d.Name())
+		}
+		if typed && len(book.order) > 0 && !slices.Equal(slices.Sorted(slices.Values(book.order)), (runbook{}).typed(len(blocksOf(t, path)))) {
+			t.Errorf("%s: the order in which it is typed has not each of its blocks once", d.Name())
 		}
 		for n := range book.instead {
 			if elsewhere[d.Name()][n] == "" {
@@ -269,23 +366,43 @@ func TestEveryBlockOfTheRunbooksIsTyped(t *testing.T) {
 // issue issues a document to somebody new through the first process, and wants that answer.
 func (i *installation) issue(t *testing.T, want int) {
 	t.Helper()
+	if code, said := i.tryIssue(t); code != want {
+		t.Fatalf("issuing is answered %d %s; want %d", code, said, want)
+	}
+}
+
+func (i *installation) tryIssue(t *testing.T) (code int, said []byte) {
+	t.Helper()
 	i.issued++
-	body := fmt.Sprintf(`{"ssin":"%s","documentType":"isiPlusCard","sourceReference":"runbook-%d","validFrom":"2026-01-01","content":{"name":"An Example","birthDate":"1953-08-02"}}`, bench.SSIN(i.issued).Reveal(), i.issued)
-	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+i.env["ONE"]+"/vault/v1/documents", strings.NewReader(body))
+	return i.issueTo(t, i.issued)
+}
+
+// issueTo issues a document to the person of that number.
+func (i *installation) issueTo(t *testing.T, n int) (code int, said []byte) {
+	t.Helper()
+	return i.post(t, filepath.Join(i.env["SETTINGS"], "secrets", "issuer.token"), "/documents",
+		fmt.Sprintf(`{"ssin":"%s","documentType":"isiPlusCard","sourceReference":"runbook-%d","validFrom":"2026-01-01","content":{"name":"An Example","birthDate":"1953-08-02"}}`, bench.SSIN(n).Reveal(), n))
+}
+
+// post sends a body to the first process with the token of a file.
+func (i *installation) post(t *testing.T, tokenFile, path, body string) (code int, said []byte) {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+i.env["ONE"]+contract.Base+path, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", uuid.NewString())
-	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(readFile(t, filepath.Join(i.env["SETTINGS"], "secrets", "issuer.token"))))
+	req.Header.Set("Authorization", "Bearer "+strings.TrimSpace(readFile(t, tokenFile)))
 	answer, err := http.DefaultClient.Do(req)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	if said, err := io.ReadAll(answer.Body); err != nil || answer.StatusCode != want {
-		t.Fatalf("issuing is answered %d %s, %v; want %d", answer.StatusCode, said, err, want)
+	if said, err = io.ReadAll(answer.Body); err != nil {
+		t.Fatal(err)
 	}
+	return answer.StatusCode, said
 }
 
 // until calls again until the health of the first process is that.
