@@ -135,7 +135,7 @@ var promises = []chapter{
 			[]string{"cmd/coffre TestAlteredReadModelsAreNamed", "handlers/api TestComparisonIsFollowedToItsEnd", "handlers/api TestComparisonThatFailsSaysSo", "eventstore/jobs TestFindingsGoWithTheirJob"}},
 		{"A backup holds what was acknowledged when it began, and a restore keeps erased what was erased.",
 			[]string{"eventstore/seal/reapply.go Destroyer.ReapplyDestroyed", "cmd/coffre/vault/guard.go guard", "cmd/coffre/vault/backups.go backups.Begin"},
-			[]string{"cmd/coffre TestBackupUnderLoad", "cmd/coffre TestRestoreKeepsErasedWhatWasErased", "cmd/coffre TestRestoreKilledAtEachStep", "cmd/coffre TestBackupOnPostgreSQL"}},
+			[]string{"cmd/coffre TestBackupUnderLoad", "cmd/coffre TestRestoreKeepsErasedWhatWasErased", "cmd/coffre TestRestoreKilledAtEachStep", "cmd/coffre TestRestoreOntoServersKilledAtEachStep", "cmd/coffre TestBackupOnPostgreSQL"}},
 	}},
 	{"Yesterday's files", []promise{
 		{"A log that ends before what was seen of it is not served: a withdrawn consent does not live again.",
@@ -230,6 +230,9 @@ var promises = []chapter{
 			[]string{"handlers/edge TestAnswerHasAnEnd"}},
 	}},
 	{"Separation of duties", []promise{
+		{"A process is told at its start, by name, what one that runs on the same keys has otherwise and all must share: limits, retentions, the bucket, the key of tokens, where things are sent.",
+			[]string{"cmd/coffre/vault/sharing.go assembly.compareSettings", "eventstore/postgres/pgdb/session.go Session.Say"},
+			[]string{"cmd/coffre/vault TestAProcessIsToldWhatItDoesNotShare", "eventstore/postgres/pgdb TestSayingsAreHeard"}},
 		{"Where processes share the keys, the one that answers requests can neither destroy nor replace a key: the database refuses it.",
 			[]string{"cmd/coffre/vault/duty.go keyRights", "eventstore/postgres/pgdb/role.go SetRights", "cmd/coffre/vault/open.go assembly.takeAuthorities"},
 			[]string{"cmd/coffre TestDutiesAreKeptApartByTheDatabase", "cmd/coffre/vault TestEveryKeyTableHasItsRights", "cmd/coffre TestDestroyerAndRotatorAreProcessesOfTheirOwn"}},

@@ -93,7 +93,7 @@ var hardships = []hardship{
 	{"R14", "A bit changes, rows are swapped or gone, a file is cut or put back", "it is found and named, what it concerns is not served, everything else is",
 		[]string{"eventstore/sqlite TestEveryFlippedByte", "eventstore/sqlite TestFlipsAnywhere", "cmd/coffre TestOneBitOfAnyRecordIsNamed", "cmd/coffre TestChangedBitInTheKeyDatabase", "cmd/coffre TestAnOlderLogPutBackIsRefused", "projections TestDamagedTablesAreBuiltAnewAndNeverShown"}, ""},
 	{"R15", "Everything is lost but the backup", "a restore serves what the backup held, and who was erased stays erased",
-		[]string{"cmd/coffre TestRestoreKeepsErasedWhatWasErased", "cmd/coffre TestRestoreKilledAtEachStep", "cmd/coffre TestRestoreIsOnRecordOnce", "cmd/coffre TestBackupOnPostgreSQL", "cmd/coffre TestRunbooks"},
+		[]string{"cmd/coffre TestRestoreKeepsErasedWhatWasErased", "cmd/coffre TestRestoreKilledAtEachStep", "cmd/coffre TestRestoreOntoServersKilledAtEachStep", "cmd/coffre TestRestoreIsOnRecordOnce", "cmd/coffre TestBackupOnPostgreSQL", "cmd/coffre TestRunbooks"},
 		"A log in KurrentDB is restored by its own tools: [the runbook](../deploy/runbooks/backup.md) says how, no test does it."},
 	{"R16", "Two releases run side by side, events are years old", "every form ever released is read; an older program goes on until a table's form says that it no longer serves it",
 		[]string{"eventstore/codec TestGolden", "eventstore/codec TestAnOldFormIsReadAsToday", "eventstore/seal TestEveryFormOfASealedPartOpens", "eventstore/postgres TestFormsAheadAndBehind", "projections TestTwoVersionsSideBySide"}, ""},

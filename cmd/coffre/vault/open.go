@@ -136,7 +136,7 @@ func Open(ctx context.Context, dir DataDir, o Options) (_ *Instance, err error) 
 		{contract.StartStepKeys, []func(context.Context) error{a.openKeys}},
 		{contract.StartStepLog, []func(context.Context) error{a.openLog}},
 		{contract.StartStepDatabases, []func(context.Context) error{
-			a.openReadModels, a.openCheckpoints, a.openWitnesses, a.openFiles, a.compareFiles, a.makeCore, a.openReactors, a.openNotices,
+			a.openReadModels, a.openCheckpoints, a.openWitnesses, a.openFiles, a.compareFiles, a.compareSettings, a.makeCore, a.openReactors, a.openNotices,
 		}},
 		{contract.StartStepLog, []func(context.Context) error{a.compareEnds}},
 		{contract.StartStepWork, []func(context.Context) error{a.openBackups, a.nameProvider, a.makeHandlers}},

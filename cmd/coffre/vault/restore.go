@@ -38,8 +38,12 @@ import (
 // opens it as a vault, so whatever ends a restore leaves nothing that could be served
 // by mistake; restoring again begins anew.
 
-// restoreMarker says that a directory is being restored.
-const restoreMarker = "restore.unfinished"
+// restoreMarker says that a directory is being restored. It is empty until everything was brought to
+// servers, and holds broughtMark from then on.
+const (
+	restoreMarker = "restore.unfinished"
+	broughtMark   = "brought\n"
+)
 
 var (
 	// ErrUnfinishedRestore says that the directory is no vault: its restore was interrupted.
@@ -65,6 +69,7 @@ type Restore struct {
 	Show       func(n, of int64) // told how many records were read; nil: nobody listens
 	Digest     func() string     // SHA-256 of what was read of the archive, in hexadecimal; nil: it is not recorded
 	Onto       *RestoreServers   // where the databases go then; nil: they stay in Dir
+	brought    bool              // a restore before this one had brought everything to the servers
 	found      Restored
 }
 
@@ -131,6 +136,11 @@ func (r *Restore) begin() error {
 			return errNotEmpty
 		}
 	}
+	mark, err := os.ReadFile(r.Dir.File(restoreMarker))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("restore: %w", files.Cause(err))
+	}
+	r.brought = string(mark) == broughtMark
 	r.step("mark")
 	f, err := os.OpenFile(r.Dir.File(restoreMarker), os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {

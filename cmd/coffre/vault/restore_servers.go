@@ -24,9 +24,11 @@ import (
 
 // A restore onto servers goes: into files, as every restore, where everything is destroyed again and
 // compared → the mark of a copy in the key database → the log, then read and compared → the
-// files of documents → keys → reactors → the databases in files go, and so does the mark. As long as it is
-// there nothing opens the key database as a vault's. Stopped at any step it is run again, with the same
-// words: it goes on where the log ended.
+// files of documents → keys → reactors → the databases in files go, the directory notes that all was
+// brought, and the mark goes. As long as it is there nothing opens the key database as a vault's, and as
+// long as the directory's own marker is there nothing opens the directory. Stopped at any step it is run again, with the same
+// words: it goes on where the log ended, and where only the directory's marker was left it compares the
+// log once more.
 
 // RestoreServers are databases in PostgreSQL to which a restored vault is brought. They are empty,
 // or what an earlier restore of the same backup began to fill.
@@ -64,7 +66,12 @@ func (r *Restore) bring(ctx context.Context) (err error) {
 		r.Onto.Logger.WarnContext(ctx, doubt)
 	}
 	r.step("mark the servers")
-	if err := keys.BeginCopy(ctx); errors.Is(err, keysdb.ErrInUse) {
+	if err := keys.BeginCopy(ctx); errors.Is(err, keysdb.ErrInUse) && r.brought {
+		if err := r.sameLog(ctx, at.Log); err != nil {
+			return err
+		}
+		return r.removeBrought()
+	} else if errors.Is(err, keysdb.ErrInUse) {
 		return errOntoUsed
 	} else if err != nil {
 		return err
@@ -89,8 +96,45 @@ func (r *Restore) bring(ctx context.Context) (err error) {
 	if err := r.removeBrought(); err != nil {
 		return err
 	}
+	if err := r.noteBrought(); err != nil {
+		return err
+	}
 	r.step("unmark the servers")
 	return keys.EndCopy(ctx)
+}
+
+// noteBrought says in the directory that nothing is left to be brought.
+func (r *Restore) noteBrought() error {
+	f, err := os.OpenFile(r.Dir.File(restoreMarker), os.O_WRONLY|os.O_TRUNC, 0o600)
+	if err != nil {
+		return fmt.Errorf("restore: %w", files.Cause(err))
+	}
+	_, err = f.WriteString(broughtMark)
+	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return fmt.Errorf("restore: %w", files.Cause(err))
+	}
+	return nil
+}
+
+// sameLog compares the log that was brought before with the one of this backup, for a restore of which
+// only the directory's marker was left, and appends nothing to it. Where a vault was served there since,
+// it is another one.
+func (r *Restore) sameLog(ctx context.Context, address string) (err error) {
+	from, err := sqlite.Open(ctx, string(r.Dir), sqlite.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, from.Close()) }()
+	to, err := postgres.Open(ctx, address, postgres.Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, to.Close()) }()
+	_, err = storecopy.Compare(ctx, from, to, nil)
+	if errors.Is(err, storecopy.ErrDiverged) {
+		err = fmt.Errorf("%w: %w", errOntoUsed, err)
+	}
+	return err
 }
 
 func (r *Restore) bringLog(ctx context.Context, address string) (err error) {

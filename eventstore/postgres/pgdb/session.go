@@ -5,7 +5,9 @@ import (
 	"database/sql/driver"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -34,6 +36,7 @@ type Session struct {
 	lose   context.CancelFunc
 	held   map[string]bool
 	shares map[string]int
+	says   map[string]string
 }
 
 // OpenSession returns a session that connects when first used.
@@ -44,7 +47,7 @@ func OpenSession(dsn string) (*Session, error) {
 		return nil, err
 	}
 	ctx, stop := context.WithCancel(context.Background())
-	s := &Session{db: db, stop: stop, done: make(chan struct{}), held: map[string]bool{}, shares: map[string]int{}}
+	s := &Session{db: db, stop: stop, done: make(chan struct{}), held: map[string]bool{}, shares: map[string]int{}, says: map[string]string{}}
 	go s.watch(ctx)
 	return s, nil
 }
@@ -93,7 +96,37 @@ const (
 	dropLock   = `SELECT pg_advisory_unlock(hashtextextended($1, 0))`
 	shareLock  = `SELECT pg_try_advisory_lock_shared(hashtextextended($1, 0))`
 	unshareOne = `SELECT pg_advisory_unlock_shared(hashtextextended($1, 0))`
+	// Two keys are of another kind than one, so no lock above is one of these.
+	sayThis  = `SELECT pg_try_advisory_lock_shared(hashtext('coffre says ' || $1), hashtext($2))`
+	saidElse = `SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2
+		AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+		AND classid::bigint = hashtext('coffre says ' || $1)::bigint & 4294967295 AND objid::bigint <> hashtext($2)::bigint & 4294967295)`
 )
+
+// Say tells the other sessions on the database what this process says of each name, until the
+// session is closed, and returns the names, in order, of which one of them says something else
+// now. Neither names nor values can be read in the database, where each is 32 bits of a hash. It
+// is called once.
+func (s *Session) Say(ctx context.Context, values map[string]string) (others []string, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, value := range values {
+		if _, err := s.ask(ctx, sayThis, name, value); err != nil {
+			return nil, err
+		}
+		s.says[name] = value
+	}
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		differs, err := s.ask(ctx, saidElse, name, values[name])
+		if err != nil {
+			return nil, err
+		}
+		if differs {
+			others = append(others, name)
+		}
+	}
+	return others, nil
+}
 
 // try returns nothing at all when somebody else holds the lock.
 func (s *Session) try(ctx context.Context, name string, then func(context.Context, *sqlx.Conn) error) (context.Context, func(), error) {
@@ -169,13 +202,13 @@ func (s *Session) Alone(ctx context.Context, name string, do func() error) (bool
 }
 
 // ask runs one of the statements above, with the mutex held.
-func (s *Session) ask(ctx context.Context, query, name string) (yes bool, err error) {
+func (s *Session) ask(ctx context.Context, query string, args ...any) (yes bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, watchAnswer)
 	defer cancel()
 	if err := s.connect(ctx); err != nil {
 		return false, err
 	}
-	if err := s.conn.GetContext(ctx, &yes, query, name); err != nil {
+	if err := s.conn.GetContext(ctx, &yes, query, args...); err != nil {
 		s.broken() // the driver closes a connection whose statement was given up
 		return false, fmt.Errorf("ask for a lock: %w", err)
 	}
@@ -192,6 +225,11 @@ func (s *Session) connect(ctx context.Context) error {
 	}
 	for name := range s.shares {
 		if err := conn.GetContext(ctx, new(bool), shareLock, name); err != nil {
+			return errors.Join(fmt.Errorf("ask for a lock: %w", err), conn.Close())
+		}
+	}
+	for name, value := range s.says {
+		if err := conn.GetContext(ctx, new(bool), sayThis, name, value); err != nil {
 			return errors.Join(fmt.Errorf("ask for a lock: %w", err), conn.Close())
 		}
 	}
@@ -228,7 +266,7 @@ func (s *Session) watch(ctx context.Context) {
 		s.mu.Lock()
 		if s.conn != nil {
 			_, _ = s.ask(ctx, `SELECT $1::text IS NOT NULL`, "")
-		} else if len(s.shares) > 0 {
+		} else if len(s.shares) > 0 || len(s.says) > 0 {
 			connecting, cancel := context.WithTimeout(ctx, watchAnswer)
 			_ = s.connect(connecting)
 			cancel()

@@ -94,6 +94,9 @@ func dir(path string) string {
 	return "."
 }
 
+// ID is the name of the key in its tokens, which tells nothing of it but whether it is another one.
+func (k *DevKey) ID() string { return k.id }
+
 // Key implements Keys.
 func (k *DevKey) Key(_ context.Context, id string) (*Key, error) {
 	if id != k.id {
