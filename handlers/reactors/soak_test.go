@@ -84,7 +84,7 @@ func (p *process) end(t *testing.T) {
 // three processes that are killed five times in turn: each event has one effect, in the order
 // of its citizen, and nothing is set aside.
 func TestR11_effectsHappenOnceWhateverIsKilled(t *testing.T) {
-	const people = 50
+	const people = 47 // shares no divisor with the hundred below: failures meet every citizen alike
 	events, hang := 1500, 50*time.Millisecond
 	if os.Getenv("COFFRE_SOAK") != "" {
 		events, hang = 100_000, 100*time.Millisecond
