@@ -1,8 +1,9 @@
 package table
 
 import (
-	"bytes"
 	"io"
+	"slices"
+	"strings"
 
 	"coffre/handlers/contract"
 )
@@ -16,6 +17,7 @@ type csvLines struct {
 	columns   []Column
 	separator byte
 	dots      bool
+	quoted    [256]bool // bytes for which a value stands in quotes
 	line      []byte
 	wrong     error // of the line of names
 }
@@ -34,6 +36,9 @@ func newCSV(w io.Writer, f Form, columns []Column) lines {
 	}
 	if s, ok := separators[f.Separator]; ok {
 		c.separator = s
+	}
+	for _, b := range []byte{'"', '\r', '\n', c.separator} {
+		c.quoted[b] = true
 	}
 	for i, column := range columns {
 		c.cell(i, []byte(column.Name))
@@ -62,8 +67,8 @@ func (c *csvLines) cell(i int, value []byte) {
 	if i > 0 {
 		c.line = append(c.line, c.separator)
 	}
-	formula := len(value) > 0 && bytes.IndexByte([]byte("=+-@\t\r\n\x00"), value[0]) >= 0
-	if !formula && bytes.IndexByte(value, c.separator) < 0 && !bytes.ContainsAny(value, "\"\r\n") {
+	formula := len(value) > 0 && strings.IndexByte("=+-@\t\r\n\x00", value[0]) >= 0
+	if !formula && !slices.ContainsFunc(value, func(b byte) bool { return c.quoted[b] }) {
 		c.line = append(c.line, value...)
 		return
 	}
