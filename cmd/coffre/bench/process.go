@@ -73,6 +73,15 @@ func peakMemory(pid int) (int64, error) {
 	return 0, errors.New("the system does not tell a process's memory")
 }
 
+// forgetPeak has peakMemory tell of what a process held from now on.
+func forgetPeak(pid int) error {
+	// The number is of proc(5): it resets the peak of the resident set alone.
+	if err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0); err != nil {
+		return fmt.Errorf("the peak of a process's memory is not forgotten: %w", err)
+	}
+	return nil
+}
+
 // process is this program, serving a directory.
 type process struct {
 	cmd  *exec.Cmd
