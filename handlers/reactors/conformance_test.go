@@ -130,12 +130,12 @@ func TestWatermillConformanceSoak(t *testing.T) {
 	}
 	for name, open := range stores {
 		t.Run(name, func(t *testing.T) {
-			log := open(t)
-			s := newStage(t, func(*testing.T) eventstore.Store { return log })
 			for i := range 10 {
 				t.Run(strconv.Itoa(i), func(t *testing.T) {
 					t.Parallel()
-					s.suite(t)
+					// A log each: in one log every subscriber reads what all ten publish.
+					log := open(t)
+					newStage(t, func(*testing.T) eventstore.Store { return log }).suite(t)
 				})
 			}
 		})
