@@ -55,15 +55,16 @@ servers:
 	  $(GO) test -v -timeout 30m -run ServerIsBuilt $$server || exit 1; \
 	done
 
+# What check has vetted is not vetted again.
 ## test: everything that needs only Go, a C compiler for the race detector, and PostgreSQL's server;
 ## a line for each package as it ends, and what failed once more at the end
 test: check servers
-	@$(GO) tool gotestsum --format pkgname --format-hide-empty-pkg -- $(RACE) -timeout $(CI_TIMEOUT) ./...
+	@$(GO) tool gotestsum --format pkgname --format-hide-empty-pkg -- $(RACE) -vet=off -timeout $(CI_TIMEOUT) ./...
 
 ## soak: the long versions: many kills, long outages; the packages whose tests have one
 soak:
-	COFFRE_SOAK=1 $(GO) test -timeout 25m $(addprefix ./,$(sort $(dir $(shell grep -rl --include='*_test.go' COFFRE_SOAK eventstore projections handlers/reactors))))
-	COFFRE_SOAK=1 $(GO) test -timeout 25m ./cmd/coffre/... -run 'Kill|Gone|Drill|RollingRestart'
+	COFFRE_SOAK=1 $(GO) test -vet=off -timeout 25m $(addprefix ./,$(sort $(dir $(shell grep -rl --include='*_test.go' COFFRE_SOAK eventstore projections handlers/reactors))))
+	COFFRE_SOAK=1 $(GO) test -vet=off -timeout 25m ./cmd/coffre/... -run 'Kill|Gone|Drill|RollingRestart'
 
 ## interop: what needs more than Go (Maven, Node, a browser)
 interop:
