@@ -195,15 +195,15 @@ var runbooks = []runbook{
 		own:     map[int]bool{1: true},
 		order:   []int{0, 1, 2, 3, 4, 8, 5, 6, 7, 9}, // Vault goes away after the approval
 		before: map[int]func(*testing.T, *installation){
-			4: func(t *testing.T, i *installation) { i.signal(t, "destroyer", syscall.SIGSTOP) },
+			4: func(t *testing.T, i *installation) { i.types(t, "stop destroyer\n") },
 			8: func(t *testing.T, i *installation) {
 				i.keys.Seal(t)
-				i.signal(t, "destroyer", syscall.SIGCONT)
+				i.types(t, "start destroyer\n") // and waits for Vault
 				i.until(t, "DEGRADED", func() { i.issue(t, http.StatusServiceUnavailable) })
 			},
 			5: func(t *testing.T, i *installation) { i.keys.Unseal(t) },
 		},
-		says: map[int][]string{2: {"requested"}, 4: {"approved"}, 8: {"law", "keys cannot be reached"}, 5: {"keysDestroyed"}, 7: {"holds", "whole"}, 9: {"keysDestroyed"}},
+		says: map[int][]string{2: {"requested"}, 4: {"approved"}, 8: {"approved  law", "keys cannot be reached"}, 5: {"keysDestroyed"}, 7: {"holds", "whole"}, 9: {"keysDestroyed"}},
 		then: nobodyIsForgottenElsewhere,
 	},
 	{
@@ -222,8 +222,8 @@ var runbooks = []runbook{
 		trouble: func(t *testing.T, i *installation) { i.env["THREE"], i.env["OPS"] = freeAddress(t), freeAddress(t) },
 		own:     map[int]bool{1: true},
 		before:  map[int]func(*testing.T, *installation){7: func(t *testing.T, i *installation) { i.signal(t, "three", syscall.SIGKILL) }},
-		instead: map[int]func(*testing.T, *installation){4: nothing},
-		says:    map[int][]string{0: {"processes", "T11"}, 2: {"coffre events"}, 3: {"UP"}, 5: {"UP"}, 6: {`coffre_health{status="UP"} 1`, "coffre_requests_under_way"}, 7: {"UP"}, 8: {"UP"}},
+		instead: map[int]func(*testing.T, *installation){5: nothing},
+		says:    map[int][]string{0: {"processes", "T11"}, 2: {"coffre events"}, 3: {"UP"}, 4: {"UP"}, 6: {`coffre_health{status="UP"} 1`, "coffre_requests_under_way"}, 7: {"UP"}, 8: {"OPERATION"}},
 	},
 	{
 		file:    "clock.md",
@@ -263,7 +263,7 @@ func nothing(*testing.T, *installation) {}
 // of -1 stands for all of a file.
 var elsewhere = map[string]map[int]string{
 	"sealed.md":     {1: "it asks a person for a share at the terminal"},
-	"launch-day.md": {4: "it needs a cluster; `make interop` installs the chart into one"},
+	"launch-day.md": {5: "it needs a cluster; `make interop` installs the chart into one"},
 	"clock.md":      {2: "it sets the machine's clock, which other tests use; what the vault remembers of it is changed instead"},
 	"store-full.md": {2: "it makes a logical volume larger; the disk that the test mounted is made larger instead"},
 	"backup.md":     {-1: "its names have the day in them; TestRestoreKeepsErasedWhatWasErased, TestBackupOnPostgreSQL and the restore of keys' rows run the same commands"},
