@@ -242,6 +242,31 @@ var runbooks = []runbook{
 		says: map[int][]string{0: {"DEGRADED", "PostgreSQL is full"}, 1: {"eventlog", "slot_name"}, 4: {"UP", "live"}},
 	},
 	{
+		file:    "backup.md",
+		trouble: placesForBackups,
+		own:     map[int]bool{0: true},
+		before:  map[int]func(*testing.T, *installation){7: aRowIsDamaged},
+		instead: map[int]func(*testing.T, *installation){6: nothing},
+		says:    map[int][]string{3: {"yes"}, 4: {"whole"}, 7: {"subjects", "UP"}},
+	},
+	{
+		file: "rotation.md",
+		own:  map[int]bool{2: true, 7: true},
+		before: map[int]func(*testing.T, *installation){
+			2: aKeyForBackups,
+			7: func(t *testing.T, i *installation) {
+				i.env["TAKEN"], i.env["MANIFEST"] = time.Now().UTC().Format(time.RFC3339Nano), file(t, "backup_manifest", "of PostgreSQL")
+			},
+		},
+		says: map[int][]string{0: {"none; rotate begins"}, 1: {"take a backup"}, 3: {"yes"}, 6: {"none; rotate begins"}, 9: {"version 2, settled"}},
+	},
+	{
+		file:    "move.md",
+		trouble: aVaultOnALaptop,
+		own:     map[int]bool{0: true},
+		says:    map[int][]string{1: {"leaves"}, 2: {"UP"}, 3: {"whole"}},
+	},
+	{
 		file: "restore.md",
 		trouble: func(t *testing.T, i *installation) {
 			i.backUp(t)
@@ -266,9 +291,7 @@ var elsewhere = map[string]map[int]string{
 	"launch-day.md": {5: "it needs a cluster; `make interop` installs the chart into one"},
 	"clock.md":      {2: "it sets the machine's clock, which other tests use; what the vault remembers of it is changed instead"},
 	"store-full.md": {2: "it makes a logical volume larger; the disk that the test mounted is made larger instead"},
-	"backup.md":     {-1: "its names have the day in them; TestRestoreKeepsErasedWhatWasErased, TestBackupOnPostgreSQL and the restore of keys' rows run the same commands"},
-	"rotation.md":   {-1: "weeks lie between its steps; TestRotationByHand and TestRotationByHandOnPostgreSQL run them"},
-	"move.md":       {-1: "its source is a vault on a laptop; TestCopyFromTheLaptopToProductionAndBack runs it"},
+	"backup.md":     {6: "it accepts that a log lost its end, and asks a person at the terminal; TestAcceptedLossIsOnRecordAndForgetsNothingErased runs it"},
 	"kurrentdb.md": {
 		1: "it names what curl asks", 2: ofTheServer, 3: ofTheServer, 6: ofTheServer, 9: ofTheServer,
 	},

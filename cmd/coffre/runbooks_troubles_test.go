@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net/http"
 	"os"
@@ -152,6 +153,47 @@ func theDiskIsFull(t *testing.T, i *installation) {
 			}
 		}
 	})
+}
+
+// placesForBackups makes the folders that whoever takes backups has.
+func placesForBackups(t *testing.T, i *installation) {
+	t.Helper()
+	for _, name := range []string{"BACKUPS", "APART", "SCRATCH"} {
+		i.env[name] = t.TempDir()
+	}
+	i.env["DRILL"], i.env["FOUR"] = filepath.Join(t.TempDir(), "drill"), freeAddress(t)
+}
+
+// aKeyForBackups makes the key of the backups.
+func aKeyForBackups(t *testing.T, i *installation) {
+	t.Helper()
+	id, identity := ageKey(t)
+	i.env["RECIPIENT"], i.env["IDENTITY"], i.env["BACKUPS"] = id.Recipient().String(), identity, t.TempDir()
+}
+
+// aRowIsDamaged changes a bit of somebody's row in the key database.
+func aRowIsDamaged(t *testing.T, i *installation) {
+	t.Helper()
+	db, err := pgdb.Open(i.database.Superuser(t, i.owner.String()), pgdb.Options{Schema: "coffre_keys", Conns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(`UPDATE subjects SET mac = set_byte(mac, 0, get_byte(mac, 0) # 1) WHERE citizen = (SELECT citizen FROM subjects WHERE wrapped IS NOT NULL LIMIT 1)`); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// aVaultOnALaptop makes a vault that was for trying out, and an empty database with the settings of
+// the processes that served another one; those are stopped.
+func aVaultOnALaptop(t *testing.T, i *installation) {
+	t.Helper()
+	i.env["SOURCE"] = filepath.Join(t.TempDir(), "laptop")
+	(&shell{t: t}).must(0, "demo", "--data", i.env["SOURCE"])
+	i.types(t, "for name in one two destroyer rotator; do stop $name; mv \"$STATE/$name\" \"$STATE/$name.former\"; done\n")
+	former := i.env["DATABASE"]
+	i.moveTo(t, i.database)
+	i.types(t, fmt.Sprintf("export DATABASE='%[2]s' OWNER='%[3]s'\nsed -i \"s|%[1]s|%[2]s|\" \"$SETTINGS\"/*.env \"$SETTINGS/site\"\n", former, i.env["DATABASE"], i.env["OWNER"]))
 }
 
 // fillDisk writes to path until the disk takes no byte more.
