@@ -71,7 +71,9 @@ export function browser() {
     for (let steps = 0; answer.location && steps < 10; steps++) answer = await send(new URL(answer.location, answer.url).href)
     return answer
   }
-  return { send, follow, names: () => [...jars.values()].flatMap((one) => [...one.keys()]) }
+  /** Forgets the cookies of a host, as the browser of somebody else. */
+  const forget = (url) => jar(url).clear()
+  return { send, follow, forget, names: () => [...jars.values()].flatMap((one) => [...one.keys()]) }
 }
 
 /** The key pair of a caller, which makes proofs (RFC 9449). */

@@ -7,6 +7,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as pause } from 'node:timers/promises'
 import { browser, call, checks, everybody, flanders, form, freePort, holder, homeAffairs, household, madeUpNumber, must, refused, refusals } from './caller.mjs'
+import { freshLogins } from './fresh.mjs'
 import { realm } from './realm.mjs'
 import { serve, until } from './vault.mjs'
 
@@ -85,6 +86,8 @@ try {
   must((await person.follow(await person.send(`${vault.url}/wallet`))).url === `${vault.url}/signin`, 'the session is over at the vault')
   must((await login()).body.includes('name="password"'), 'and at Keycloak, which asks anew')
   must((await person.follow(await person.send(`${vault.url}/signin/back?code=stolen&state=guessed`))).status === 400, 'nobody comes back who did not go')
+
+  await freshLogins(vault, server, administer, ssin)
 
   // What must not count, and what the log says of it.
   const plain = await ofClient('plain')

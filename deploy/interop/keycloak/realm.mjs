@@ -5,14 +5,17 @@
 const scopes = {
   issuer: ['documents:issue', 'documents:read', 'citizens:read'],
   consumer: ['documents:access', 'citizens:read', 'consents:request'],
-  people: ['citizens:read', 'wallet:read', 'consents:read', 'consents:write', 'consentLog:read'],
+  people: ['citizens:read', 'wallet:read', 'consents:read', 'consents:write', 'consentLog:read', 'accessLog:read', 'erasures:read', 'erasures:write'],
 }
 
 const mapper = (name, protocolMapper, config) => ({
   name, protocol: 'openid-connect', protocolMapper, config: { 'access.token.claim': 'true', 'introspection.token.claim': 'true', ...config },
 })
 
-/** What every access token for Coffre holds: subject, audience, roles of the realm, and of people their number. */
+/**
+ * What every access token for Coffre holds: subject, audience, roles of the realm, and of people their number.
+ * ID tokens hold when somebody logged in, for grave acts at the pages.
+ */
 const coffre = {
   name: 'coffre',
   protocol: 'openid-connect',
@@ -22,6 +25,7 @@ const coffre = {
     mapper('audience', 'oidc-audience-mapper', { 'included.custom.audience': 'coffre', 'id.token.claim': 'false' }),
     mapper('roles', 'oidc-usermodel-realm-role-mapper', { 'claim.name': 'realm_access.roles', 'jsonType.label': 'String', multivalued: 'true' }),
     mapper('number', 'oidc-usermodel-attribute-mapper', { 'user.attribute': 'ssin', 'claim.name': 'ssin', 'jsonType.label': 'String', 'id.token.claim': 'false', 'userinfo.token.claim': 'false' }),
+    mapper('login', 'oidc-usersessionmodel-note-mapper', { 'user.session.note': 'AUTH_TIME', 'claim.name': 'auth_time', 'jsonType.label': 'long', 'id.token.claim': 'true', 'access.token.claim': 'false' }),
   ],
 }
 
@@ -78,7 +82,7 @@ export const realm = (numbers) => ({
   ],
   users: [
     account('issuer', 'vault-issuer'), account('consumer', 'vault-consumer'), account('bound', 'vault-issuer'), account('plain', 'vault-issuer'),
-    person('marie', 'vault-citizen', { ssin: [numbers.citizen] }), person('officer', 'vault-officer'), person('nobody', 'vault-citizen'),
+    person('marie', 'vault-citizen', { ssin: [numbers.citizen] }), person('officer', 'vault-officer'), person('second', 'vault-officer'), person('nobody', 'vault-citizen'),
   ],
   components: {
     'org.keycloak.userprofile.UserProfileProvider': [{ providerId: 'declarative-user-profile', config: { 'kc.user.profile.config': [JSON.stringify(profile)] } }],
