@@ -2,6 +2,7 @@ package sqlitemodels
 
 import (
 	"context"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 
@@ -77,12 +78,21 @@ func bind(s *sqlite3.Stmt, i int, arg any) error {
 	switch a := arg.(type) {
 	case int64:
 		return s.BindInt64(i, a)
+	case int:
+		return s.BindInt64(i, int64(a))
+	case bool:
+		return s.BindBool(i, a)
 	case string:
 		return s.BindText(i, a)
 	case []byte:
 		return s.BindBlob(i, a)
 	case nil:
 		return s.BindNull(i)
+	}
+	// A type of the program's own that is one of these beneath.
+	switch a, _ := driver.DefaultParameterConverter.ConvertValue(arg); a.(type) {
+	case int64, string, []byte, bool:
+		return bind(s, i, a)
 	}
 	return fmt.Errorf("sqlitemodels: an argument of type %T", arg)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/jmoiron/sqlx"
 	"github.com/ncruces/go-sqlite3"
+	sqlitedriver "github.com/ncruces/go-sqlite3/driver"
 
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/projections"
@@ -26,11 +27,19 @@ type file struct {
 	closed     func()       // called once the file is closed
 
 	conn     *sqlx.Conn            // the one that writes; nil until it is needed
+	raw      *sqlite3.Conn         // conn without database/sql
+	changes  map[string]change     // prepared on raw, by text
 	prepared map[string]*sqlx.Stmt // on conn, by text
 }
 
+// change is a statement that changes tables, and how many arguments it takes.
+type change struct {
+	*sqlite3.Stmt
+	arguments int
+}
+
 func newFile(db *sqlitedb.DB, path string, generation int64, pragmas string) *file {
-	return &file{db: db, path: path, generation: generation, pragmas: pragmas, direct: make(chan *direct, directReaders), prepared: map[string]*sqlx.Stmt{}, closed: func() {}}
+	return &file{db: db, path: path, generation: generation, pragmas: pragmas, direct: make(chan *direct, directReaders), changes: map[string]change{}, prepared: map[string]*sqlx.Stmt{}, closed: func() {}}
 }
 
 func (f *file) Generation() int64 { return f.generation }
@@ -48,6 +57,9 @@ func (f *file) writer(ctx context.Context) (*sqlx.Conn, error) {
 	if _, err := conn.ExecContext(ctx, f.pragmas); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
+	if err := conn.Raw(func(c any) error { f.raw = c.(sqlitedriver.Conn).Raw(); return nil }); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
 	f.conn = conn
 	return conn, nil
 }
@@ -58,11 +70,15 @@ func (f *file) releaseWriter() error {
 		return nil
 	}
 	var all error
+	for _, s := range f.changes {
+		all = errors.Join(all, s.Close())
+	}
 	for _, s := range f.prepared {
 		all = errors.Join(all, s.Close())
 	}
 	all = errors.Join(all, f.conn.Close())
-	f.conn = nil
+	f.conn, f.raw = nil, nil
+	clear(f.changes)
 	clear(f.prepared)
 	return all
 }
@@ -103,7 +119,7 @@ func (t *transaction) prepare(ctx context.Context, query string) (*sqlx.Stmt, er
 	if t.f.conn == nil {
 		return nil, sql.ErrConnDone
 	}
-	s, err := t.f.conn.PreparexContext(ctx, failing(query))
+	s, err := t.f.conn.PreparexContext(ctx, query)
 	if err != nil {
 		return nil, fmt.Errorf("prepare: %w", err)
 	}
@@ -121,16 +137,47 @@ func failing(query string) string {
 	return query
 }
 
+// prepareChange prepares a statement for Exec, which most of the time of a build is spent in:
+// database/sql, which locks, copies and makes a result for each call, stays out of it.
+func (t *transaction) prepareChange(query string) (change, error) {
+	if c, found := t.f.changes[query]; found {
+		return c, nil
+	}
+	if t.f.raw == nil {
+		return change{}, sql.ErrConnDone
+	}
+	s, _, err := t.f.raw.Prepare(failing(query))
+	if err != nil {
+		return change{}, fmt.Errorf("prepare: %w", err)
+	}
+	c := change{s, s.BindCount()}
+	t.f.changes[query] = c
+	return c, nil
+}
+
 func (t *transaction) Exec(ctx context.Context, query string, args ...any) (int64, error) {
-	s, err := t.prepare(ctx, query)
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
+	c, err := t.prepareChange(query)
 	if err != nil {
 		return 0, err
 	}
-	result, err := s.ExecContext(ctx, args...)
-	if err != nil {
+	if len(args) != c.arguments {
+		return 0, fmt.Errorf("sqlitemodels: %d arguments for %d", len(args), c.arguments)
+	}
+	for i, arg := range args {
+		if err := bind(c.Stmt, i+1, arg); err != nil {
+			return 0, err
+		}
+	}
+	if former := t.f.raw.SetInterrupt(ctx); former != ctx {
+		defer t.f.raw.SetInterrupt(former)
+	}
+	if err := c.Exec(); err != nil {
 		return 0, err
 	}
-	return result.RowsAffected()
+	return t.f.raw.Changes(), nil
 }
 
 func (t *transaction) Get(ctx context.Context, query string, args []any, dest ...any) (found bool, err error) {
