@@ -21,6 +21,11 @@ type generation struct {
 	building bool
 	settled  bool // an interrupted build had run Schema.Settle
 
+	// A build takes several pages in by one transaction.
+	open      Transaction // nil when the last page was committed
+	opened    time.Time
+	committed Checkpoint // the last one; equals at unless open
+
 	users sync.WaitGroup // readers between View.acquire and the end of their query
 	mu    sync.RWMutex
 	// statements are prepared on the reader pool, by text.
@@ -47,8 +52,21 @@ func (g *generation) foundDamaged(err error) bool {
 	return true
 }
 
-// commitTime bounds a transaction of thousands of events, whatever it waits for.
+// commitTime bounds the taking in of a page, whatever it waits for.
 const commitTime = 5 * time.Minute
+
+// Bounds of a transaction of a build. A page of the tables that many events change, as those
+// of an index over random ids are, is written once for each transaction; and what was not
+// committed is taken in again after a crash.
+const (
+	togetherEvents = 64 * pageEvents
+	togetherTime   = 10 * time.Second
+	togetherIdle   = time.Second // without a page
+)
+
+// errTogether: an event was at fault in a transaction that held more than its page, and all
+// of it was rolled back.
+var errTogether = errors.New("projections: the pages before were rolled back, too")
 
 const checkpointTable = `CREATE TABLE checkpoint (
 	name TEXT NOT NULL PRIMARY KEY, version BIGINT NOT NULL, fence BIGINT NOT NULL,
@@ -112,6 +130,7 @@ func (g *generation) readBuilt(ctx context.Context, p Projection) (ours bool, er
 	var commit, prepare int64
 	found, err := tx.Get(ctx, `SELECT name, version, commit_position, prepare_position, next_leaf FROM checkpoint`, nil, &name, &version, &commit, &prepare, &g.at.Next)
 	g.at.Position = eventstore.Position{Commit: uint64(commit), Prepare: uint64(prepare)}
+	g.committed = g.at
 	return found && name == p.Name() && version == p.Version(), err
 }
 
@@ -138,13 +157,20 @@ func (g *generation) finish(ctx context.Context, model Model, p Projection) (*ge
 // one gets ErrOvertaken; and the token, so that it is the newer one that stays. It
 // comes first: a loser must not take what the winner wrote for a poisonous event.
 // Whether a commit happened whose connection broke, the next swap tells.
+//
+// A build leaves the transaction open for the next call while [generation.together] says
+// so; an error takes back then what the calls since the last commit did, and at with it.
 func (g *generation) commit(ctx context.Context, token int64, to Checkpoint, apply func(*Tx) error) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, commitTime)
 	defer cancel()
-	transaction, err := g.Begin(ctx)
-	if err != nil {
-		return err
+	transaction := g.open
+	if transaction == nil {
+		if transaction, err = g.Begin(ctx); err != nil {
+			return err
+		}
+		g.opened, g.committed = time.Now(), g.at
 	}
+	g.open = nil
 	done := false
 	defer func() {
 		if !done {
@@ -152,6 +178,9 @@ func (g *generation) commit(ctx context.Context, token int64, to Checkpoint, app
 				err = ctx.Err() // the driver tells it in words of its own
 			}
 			err = errors.Join(err, transaction.Rollback())
+		}
+		if err != nil {
+			g.at = g.committed
 		}
 	}()
 	n, err := transaction.Exec(ctx, `UPDATE checkpoint SET fence = ?, commit_position = ?, prepare_position = ?, next_leaf = ?
@@ -175,8 +204,12 @@ func (g *generation) commit(ctx context.Context, token int64, to Checkpoint, app
 		return err
 	}
 	done = true
-	if err := transaction.Commit(); err != nil {
+	if g.together(to) {
+		g.open = transaction
+	} else if err := transaction.Commit(); err != nil {
 		return err
+	} else {
+		g.committed = to
 	}
 	g.at = to
 	g.kept, g.keptAt = tx.keep, to
@@ -184,12 +217,49 @@ func (g *generation) commit(ctx context.Context, token int64, to Checkpoint, app
 	return nil
 }
 
+// together reports whether a build that has come to a checkpoint goes on in the same
+// transaction. The first ones are short, so that a build which is often interrupted at its
+// beginning gets ahead, too: none is longer than all before it.
+func (g *generation) together(to Checkpoint) bool {
+	return g.building && to.Next-g.committed.Next < min(togetherEvents, g.committed.Next) && time.Since(g.opened) < togetherTime
+}
+
+// commitOpen commits what a build has taken in.
+func (g *generation) commitOpen() error {
+	if g.open == nil {
+		return nil
+	}
+	transaction := g.open
+	g.open = nil
+	if err := transaction.Commit(); err != nil {
+		g.at = g.committed
+		return err
+	}
+	g.committed = g.at
+	return nil
+}
+
+// rollback gives up what a build has taken in since its last commit.
+func (g *generation) rollback() error {
+	if g.open == nil {
+		return nil
+	}
+	transaction := g.open
+	g.open, g.at = nil, g.committed
+	return transaction.Rollback()
+}
+
 // apply takes one page's items in, in one transaction. When an event is at fault,
-// what lies before it is taken in all the same, and *Poisoned is returned.
+// what lies before it is taken in all the same, and *Poisoned is returned; errTogether where
+// other pages were rolled back with this one.
 func (g *generation) apply(ctx context.Context, token int64, p Projection, wanted map[string]bool, items []item, to Checkpoint) error {
+	from := g.at
 	if all, ok := p.(Gathering); ok {
 		if err, done := g.applyAll(ctx, token, all, wanted, items, to); done {
 			return err
+		}
+		if g.at != from {
+			return errTogether
 		}
 	}
 	bad := -1
@@ -214,6 +284,9 @@ func (g *generation) apply(ctx context.Context, token int64, p Projection, wante
 	})
 	if bad < 0 || cause == nil {
 		return err
+	}
+	if g.at != from {
+		return errTogether
 	}
 	poisoned := &Poisoned{Name: p.Name(), Leaf: items[bad].leaf, Type: items[bad].event.Type, Err: cause}
 	if bad > 0 {

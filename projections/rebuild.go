@@ -150,14 +150,28 @@ func (t *task) begin(ctx context.Context) (b *build, err error) {
 // run writes the pages into the tables, finishes them and has them put in force.
 func (b *build) run(ctx context.Context) error {
 	t := b.t
-	for p := range b.pages {
+	for {
+		p, err := b.page()
+		if err != nil {
+			return b.end(ctx, err)
+		}
+		if p == nil {
+			break
+		}
 		if p.after.Position.Compare(b.g.at.Position) <= 0 || b.g.settled {
 			continue // taken in before an interruption; what follows a settled build is caught up with at the switch
 		}
-		if err := b.g.apply(ctx, 0, t.p, t.wanted, p.behind(b.g.at), p.after); err != nil {
+		err = b.g.apply(ctx, 0, t.p, t.wanted, p.behind(b.g.at), p.after)
+		if errors.Is(err, errTogether) {
+			err = b.retake(ctx, p.after)
+		}
+		if err != nil {
 			return b.end(ctx, err)
 		}
-		t.update(func() { t.built.next = p.after.Next })
+		b.progressed()
+	}
+	if err := b.commit(); err != nil {
+		return b.end(ctx, err)
 	}
 	if ctx.Err() != nil {
 		return b.end(ctx, ctx.Err())
@@ -172,6 +186,54 @@ func (b *build) run(ctx context.Context) error {
 	return t.offer(ctx, ready)
 }
 
+// page returns the next page, nil after the last one. While the reading takes long, what was
+// taken in is committed: a database may end a session that sits on a transaction.
+func (b *build) page() (*page, error) {
+	if b.g.open != nil {
+		select {
+		case p := <-b.pages:
+			return p, nil
+		case <-time.After(togetherIdle):
+			if err := b.commit(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return <-b.pages, nil
+}
+
+// commit commits what was taken in.
+func (b *build) commit() error {
+	err := b.g.commitOpen()
+	b.progressed()
+	return err
+}
+
+// progressed tells others how far the build has come: what a crash does not take back.
+func (b *build) progressed() {
+	if next := b.g.committed.Next; next > 0 {
+		b.t.update(func() { b.t.built.next = next })
+	}
+}
+
+// retake takes the log in again from the last commit, a page to a transaction, until it meets
+// the event at fault.
+func (b *build) retake(ctx context.Context, to Checkpoint) error {
+	for b.g.at.Position.Compare(to.Position) < 0 {
+		p, err := b.t.r.feed.read(ctx, b.g.at)
+		if err != nil {
+			return fmt.Errorf("read the log: %w", err)
+		}
+		if err := b.g.apply(ctx, 0, b.t.p, b.t.wanted, p.items, p.after); err != nil {
+			return err
+		}
+		if err := b.g.commitOpen(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // goesOn reports whether readers wait for these tables, so that the next build goes on with
 // what there is of them.
 func (b *build) goesOn() bool { return b.awaited && !b.t.answers() }
@@ -180,6 +242,7 @@ func (b *build) goesOn() bool { return b.awaited && !b.t.answers() }
 // medium is away, they stay for whoever goes on with them. On a full disk they go: others need
 // the room.
 func (b *build) end(ctx context.Context, err error) error {
+	err = errors.Join(err, b.g.rollback())
 	if b.goesOn() && (ctx.Err() != nil || b.g.Fault(err) == Away) {
 		return errors.Join(err, b.g.close())
 	}

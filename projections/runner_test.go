@@ -637,12 +637,12 @@ func built(t *testing.T, w *projectiontest.World, place string) (first int64, sh
 // page is how many events a runner takes in at once.
 const page = 4096
 
-// TestAKilledBuildGoesOnAfterItsLastPage: the files as a kill in the middle of the second page
-// leaves them, and as one in the middle of the first does.
-func TestAKilledBuildGoesOnAfterItsLastPage(t *testing.T) {
+// TestAKilledBuildGoesOnAfterItsLastCommit: the files as a kill in the middle of a page leaves
+// them. The first pages are committed one by one, the third and the fourth together.
+func TestAKilledBuildGoesOnAfterItsLastCommit(t *testing.T) {
 	w := projectiontest.NewWorld()
-	history(t, w, page/2+50)
-	for killed, want := range map[int64]int64{page + 30: page, 30: 0} {
+	history(t, w, 3*page/2+50)
+	for killed, want := range map[int64]int64{30: 0, page + 30: page, 2*page + 30: 2 * page, 3*page + 30: 2 * page} {
 		dir := t.TempDir()
 		var left string
 		p := documents("tally")
@@ -656,7 +656,7 @@ func TestAKilledBuildGoesOnAfterItsLastPage(t *testing.T) {
 		r.CaughtUp(t)
 		r.Stop()
 		first, shown := built(t, w, left)
-		if first != want || !slices.Equal(shown, upTo(page+100)) {
+		if first != want || !slices.Equal(shown, upTo(3*page+100)) {
 			t.Errorf("killed at leaf %d: goes on at %d, want %d, and shows %d leaves", killed, first, want, len(shown))
 		}
 		if names, err := filepath.Glob(filepath.Join(left, "*")); err != nil || len(names) != 1 {
@@ -702,6 +702,55 @@ func TestAnEndedBuildGoesOnAfterItsLastPage(t *testing.T) {
 		first, shown := built(t, w, at)
 		if first != page || !slices.Equal(shown, upTo(page+100)) {
 			t.Errorf("goes on at %d, and shows %d leaves", first, len(shown))
+		}
+	})
+}
+
+// gathered is a tally that takes the events of a transaction in together.
+type gathered struct{ *tally }
+
+func (p gathered) ApplyAll(ctx context.Context, tx *projections.Tx, events []projections.Taken) error {
+	for _, e := range events {
+		if err := p.Apply(ctx, tx, *e.Event, e.Leaf); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// TestABuildSaysWhichEventIsAtFaultAmongSeveralPages: the event lies in the fourth page, which
+// is taken in by one transaction with the third.
+func TestABuildSaysWhichEventIsAtFaultAmongSeveralPages(t *testing.T) {
+	const bad = 3*page + 30
+	projectiontest.OnEach(t, func(t *testing.T, place func(testing.TB) string) {
+		w := projectiontest.NewWorld()
+		history(t, w, 3*page/2+50)
+		one, all, well := documents("one"), gathered{documents("all")}, documents("well")
+		no := errors.New("no")
+		for _, p := range []*tally{one, all.tally} {
+			p.before = func(_ *projections.Tx, leaf int64) error {
+				if leaf == bad {
+					return no
+				}
+				return nil
+			}
+		}
+		r := projectiontest.Start(t, w, place(t), one, all, well)
+		head, err := w.Head(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.WaitFor(t.Context(), "well", head); err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range []string{"one", "all"} {
+			err := r.WaitFor(t.Context(), name, head)
+			if s := status(t, r, name); !errors.Is(err, no) || s.State != projections.PoisonedAt || s.PoisonedLeaf != bad {
+				t.Errorf("%v, %+v", err, s)
+			}
+		}
+		if got := well.leaves(t); !slices.Equal(got, upTo(3*page+100)) {
+			t.Errorf("the other one shows %d leaves", len(got))
 		}
 	})
 }
