@@ -12,14 +12,15 @@ import (
 
 // listens lists the files that listen, with what comes in there.
 var listens = map[string]string{
-	"cmd/coffre/ports.go":           "callers of the API, and operators",
-	"cmd/coffre/serve.go":           "the control socket",
-	"cmd/coffre/command_witness.go": "logs that ask for a cosignature",
-	"cmd/coffre/connect.go":         "the control socket, of a command that serves it meanwhile",
-	"cmd/coffre/vault/datadir.go":   "the control socket",
-	"cmd/coffre/vault/kurrent.go":   "clients of KurrentDB",
-	"cmd/coffre/bench/http.go":      "the benchmarks' callers",
-	"cmd/coffre/bench/kurrent.go":   "the benchmarks' KurrentDB",
+	"eventstore/kurrent/given/given.go": "nothing: it is closed at once, for its port",
+	"cmd/coffre/ports.go":               "callers of the API, and operators",
+	"cmd/coffre/serve.go":               "the control socket",
+	"cmd/coffre/command_witness.go":     "logs that ask for a cosignature",
+	"cmd/coffre/connect.go":             "the control socket, of a command that serves it meanwhile",
+	"cmd/coffre/vault/datadir.go":       "the control socket",
+	"cmd/coffre/vault/kurrent.go":       "clients of KurrentDB",
+	"cmd/coffre/bench/http.go":          "the benchmarks' callers",
+	"cmd/coffre/bench/kurrent.go":       "the benchmarks' KurrentDB",
 }
 
 // servesOther lists the calls that serve a listener as it is, by file and receiver, with the
@@ -27,7 +28,7 @@ var listens = map[string]string{
 var servesOther = map[string]string{
 	"eventstore/kurrent/wire/wire.go s.grpc": "HTTP/2 says where each request ends",
 	"cmd/coffre/vault/kurrent.go server":     "a wire.Server wraps what speaks HTTP/1 by its options",
-	"cmd/coffre/bench/kurrent.go k.server":   "a wire.Server closes what speaks HTTP/1 without the option",
+	"cmd/coffre/bench/kurrent.go server":     "a wire.Server closes what speaks HTTP/1 without the option",
 }
 
 // serving are the methods and functions that take requests from a listener, or make one.

@@ -51,7 +51,7 @@ func soak(quick, long int) int {
 
 // A store beneath that fails by no rule is the store.
 func TestStoreOverQuietFaults(t *testing.T) {
-	storetest.Run(t, harness(func(testing.TB) eventstore.Store { return faulty.New(memory.New(), nil) }))
+	storetest.Run(t, harness(func(testing.TB) eventstore.Store { return faulty.New(memory.New(), nil) }, nil))
 }
 
 // A network that is slow changes nothing but how long it takes.

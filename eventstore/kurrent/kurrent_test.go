@@ -6,6 +6,7 @@ import (
 
 	"coffre/eventstore"
 	"coffre/eventstore/kurrent"
+	"coffre/eventstore/kurrent/given"
 	"coffre/eventstore/kurrent/wire"
 	"coffre/eventstore/memory"
 	"coffre/eventstore/sqlite"
@@ -37,28 +38,55 @@ func serveOn(t testing.TB, l net.Listener, s eventstore.Store) *wire.Server {
 	return server
 }
 
+// startGiven starts the real server that somebody gave, empty, until the test ends.
+func startGiven(t testing.TB, dir string) *given.Server {
+	t.Helper()
+	s, err := given.Start(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Kill(); err != nil {
+			t.Error(err)
+		}
+	})
+	return s
+}
+
 func open(t testing.TB, address string, o kurrent.Options) *kurrent.Store {
 	t.Helper()
-	s, err := kurrent.Open(t.Context(), "esdb://"+address+"?tls=false", o)
+	return openAt(t, "esdb://"+address+"?tls=false", o)
+}
+
+func openAt(t testing.TB, connection string, o kurrent.Options) *kurrent.Store {
+	t.Helper()
+	s, err := kurrent.Open(t.Context(), connection, o)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// harness has stores over the protocol over stores that inner makes. They repeat the
+// harness has stores over the protocol over stores that inner makes, or on real servers that
+// keep their events in the directory that dir returns, unless it is nil, where they are given. They repeat the
 // suite of those even in a soak: writers of one stream read it before each append, so
 // twenty times as much takes 400 times as long; the storm has a soak.
-func harness(inner func(t testing.TB) eventstore.Store) storetest.Harness {
+func harness(inner func(t testing.TB) eventstore.Store, dir func(t testing.TB) string) storetest.Harness {
 	addresses := map[eventstore.Store]string{}
-	at := func(t testing.TB, address string) eventstore.Store {
-		s := open(t, address, kurrent.Options{MaxAppend: 16 << 20})
-		addresses[s] = address
+	at := func(t testing.TB, connection string) eventstore.Store {
+		s := openAt(t, connection, kurrent.Options{MaxAppend: 16 << 20})
+		addresses[s] = connection
 		return s
 	}
 	return storetest.Harness{
 		Repeats: true,
-		Open:    func(t testing.TB) eventstore.Store { return at(t, serve(t, inner(t))) },
+		Open: func(t testing.TB) eventstore.Store {
+			t.Helper()
+			if dir != nil && given.Program() != "" {
+				return at(t, startGiven(t, dir(t)).Address)
+			}
+			return at(t, "esdb://"+serve(t, inner(t))+"?tls=false")
+		},
 		Reopen: func(t testing.TB, s eventstore.Store) eventstore.Store {
 			t.Helper()
 			if err := s.Close(); err != nil {
@@ -70,7 +98,7 @@ func harness(inner func(t testing.TB) eventstore.Store) storetest.Harness {
 }
 
 func TestStoreOverMemory(t *testing.T) {
-	storetest.Run(t, harness(func(testing.TB) eventstore.Store { return memory.New() }))
+	storetest.Run(t, harness(func(testing.TB) eventstore.Store { return memory.New() }, func(testing.TB) string { return "" }))
 }
 
 func TestStoreOverSQLite(t *testing.T) {
@@ -81,5 +109,5 @@ func TestStoreOverSQLite(t *testing.T) {
 		}
 		t.Cleanup(func() { s.Close() })
 		return s
-	}))
+	}, testing.TB.TempDir))
 }

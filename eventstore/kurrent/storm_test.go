@@ -7,14 +7,37 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/faulty/faultnet"
 	"coffre/eventstore/kurrent"
+	"coffre/eventstore/kurrent/given"
 	"coffre/eventstore/memory"
 	"coffre/eventstore/sqlite"
 	"coffre/eventstore/storetest"
 )
 
 // TestStormSoak lets the server restart and the network break while stores are
-// opened anew, over memory and over SQLite.
+// opened anew, over memory and over SQLite; or a real server with files be killed, where
+// one is given.
 func TestStormSoak(t *testing.T) {
+	if given.Program() != "" {
+		server := startGiven(t, t.TempDir())
+		opening := func(t testing.TB) eventstore.Store {
+			return openAt(t, server.Address, kurrent.Options{MaxAppend: 16 << 20})
+		}
+		storetest.Storm{
+			Harness: storetest.Harness{Open: opening, Reopen: func(t testing.TB, s eventstore.Store) eventstore.Store {
+				s.Close()
+				return opening(t)
+			}},
+			Disturb: []func(testing.TB){func(t testing.TB) {
+				if err := server.Kill(); err != nil {
+					t.Error(err)
+				}
+				if err := server.Again(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}},
+		}.Run(t)
+		return
+	}
 	for name, inner := range map[string]func(testing.TB) eventstore.Store{
 		"memory": func(testing.TB) eventstore.Store { return memory.New() },
 		"sqlite": func(t testing.TB) eventstore.Store {

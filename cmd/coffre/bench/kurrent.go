@@ -17,6 +17,7 @@ import (
 	"coffre/eventstore"
 	"coffre/eventstore/kurrent"
 	"coffre/eventstore/kurrent/form"
+	"coffre/eventstore/kurrent/given"
 	"coffre/eventstore/kurrent/wire"
 	"coffre/eventstore/memory"
 )
@@ -30,33 +31,27 @@ const (
 
 // kurrentBench is an endpoint that speaks KurrentDB's protocol over memory, so that
 // next to nothing but the clients is measured, with the store and the bare client
-// beside each other on it.
+// beside each other on it; or a real server in memory, where one is given.
 type kurrentBench struct {
 	store   *kurrent.Store
 	client  *esdb.Client
-	server  *wire.Server
-	served  chan error
+	end     func() error // of the endpoint
 	names   []eventstore.Stream
 	payload []byte
 }
 
 func openKurrentBench(ctx context.Context) (_ *kurrentBench, err error) {
-	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	k := &kurrentBench{payload: make([]byte, payload)}
+	address, end, err := kurrentEndpoint(ctx)
 	if err != nil {
 		return nil, err
 	}
-	k := &kurrentBench{
-		server:  wire.New(wire.Options{Store: memory.New(), Append: true, Logger: slog.New(slog.DiscardHandler)}),
-		served:  make(chan error, 1),
-		payload: make([]byte, payload),
-	}
-	go func() { k.served <- k.server.Serve(l) }()
+	k.end = end
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, k.Close())
 		}
 	}()
-	address := "esdb://" + l.Addr().String() + "?tls=false"
 	if k.store, err = kurrent.Open(ctx, address, kurrent.Options{}); err != nil {
 		return nil, err
 	}
@@ -77,8 +72,26 @@ func (k *kurrentBench) Close() error {
 	if k.client != nil {
 		errs = append(errs, k.client.Close())
 	}
-	k.server.Close()
-	return errors.Join(append(errs, <-k.served)...)
+	return errors.Join(append(errs, k.end())...)
+}
+
+// kurrentEndpoint starts the server that is measured through, and returns its connection string
+// and what ends it.
+func kurrentEndpoint(ctx context.Context) (address string, end func() error, err error) {
+	if given.Program() != "" {
+		s, err := given.Start(ctx, "")
+		if err != nil {
+			return "", nil, err
+		}
+		return s.Address, s.Kill, nil
+	}
+	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", nil, err
+	}
+	server, served := wire.New(wire.Options{Store: memory.New(), Append: true, Logger: slog.New(slog.DiscardHandler)}), make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	return "esdb://" + l.Addr().String() + "?tls=false", func() error { server.Close(); return <-served }, nil
 }
 
 func (k *kurrentBench) record() eventstore.Record {
