@@ -134,26 +134,17 @@ func reactedToAll(ctx context.Context, at *site, key *token.DevKey) error {
 	if err != nil {
 		return err
 	}
-	look := time.NewTicker(exportLook)
-	defer look.Stop()
-	for {
+	return until(ctx, exportLook, func() (bool, error) {
 		var said bytes.Buffer
 		if err := at.ask(ctx, http.MethodGet, "/reactors", bearer, nil, http.StatusOK, &said); err != nil {
-			return err
+			return false, err
 		}
 		var all contract.Reactors
 		if err := json.Unmarshal(said.Bytes(), &all); err != nil {
-			return err
+			return false, err
 		}
-		if !slices.ContainsFunc(all.Items, func(r contract.Reactor) bool { return r.Behind > 0 }) {
-			return nil
-		}
-		select {
-		case <-look.C:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
+		return !slices.ContainsFunc(all.Items, func(r contract.Reactor) bool { return r.Behind > 0 }), nil
+	})
 }
 
 // baseline is what T17 is measured beside.
@@ -177,32 +168,27 @@ func (o officer) export(ctx context.Context, format contract.ExportFormat, rows 
 	if err := o.at.ask(ctx, http.MethodPost, "/exports", o.bearer, body, http.StatusAccepted, &said); err != nil {
 		return "", err
 	}
-	look := time.NewTicker(exportLook)
-	defer look.Stop()
-	for {
+	var e contract.Export
+	if err := json.Unmarshal(said.Bytes(), &e); err != nil {
+		return "", err
+	}
+	at := "/exports/" + e.ExportID.String()
+	err = until(ctx, exportLook, func() (bool, error) {
+		said.Reset()
+		if err := o.at.ask(ctx, http.MethodGet, at, o.bearer, nil, http.StatusOK, &said); err != nil {
+			return false, err
+		}
 		var e contract.Export
 		if err := json.Unmarshal(said.Bytes(), &e); err != nil {
-			return "", err
+			return false, err
 		}
-		switch e.Status.State {
-		case contract.TaskStateFailed:
-			return "", errExport
-		case contract.TaskStateDone:
-			if e.Rows == nil || *e.Rows != int64(rows) {
-				return "", errExport
-			}
-			return "/exports/" + e.ExportID.String() + "/content", nil
+		done := e.Status.State == contract.TaskStateDone
+		if e.Status.State == contract.TaskStateFailed || done && (e.Rows == nil || *e.Rows != int64(rows)) {
+			return false, errExport
 		}
-		select {
-		case <-look.C:
-		case <-ctx.Done():
-			return "", ctx.Err()
-		}
-		said.Reset()
-		if err := o.at.ask(ctx, http.MethodGet, "/exports/"+e.ExportID.String(), o.bearer, nil, http.StatusOK, &said); err != nil {
-			return "", err
-		}
-	}
+		return done, nil
+	})
+	return at + "/content", err
 }
 
 // fetch exports into a file.

@@ -131,21 +131,30 @@ func startServing(ctx context.Context, dir vault.DataDir, env ...string) (_ *pro
 	}
 	p.site = at(served)
 	ready := strings.TrimSuffix(p.site.url, contract.Base) + "/readyz"
-	for {
+	err = until(ctx, 5*time.Millisecond, func() (bool, error) {
 		answer, err := p.site.client.Get(ready)
 		if err != nil {
-			return nil, err
+			return false, err
 		}
 		_ = answer.Body.Close() // it was not read
-		if answer.StatusCode == http.StatusOK {
-			p.took = time.Since(began)
-			return p, nil
+		return answer.StatusCode == http.StatusOK, nil
+	})
+	p.took = time.Since(began)
+	return p, err
+}
+
+// until asks at once and then so often until the answer is yes, an error or the end of ctx.
+func until(ctx context.Context, every time.Duration, ask func() (bool, error)) error {
+	look := time.NewTicker(every)
+	defer look.Stop()
+	for {
+		if yes, err := ask(); yes || err != nil {
+			return err
 		}
-		sleep := time.NewTimer(5 * time.Millisecond)
 		select {
-		case <-sleep.C:
+		case <-look.C:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return ctx.Err()
 		}
 	}
 }
