@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"coffre/cmd/coffre/files"
+	"coffre/eventstore"
 	"coffre/eventstore/backup"
 	"coffre/eventstore/blob"
 	"coffre/eventstore/postgres"
@@ -119,25 +120,17 @@ func (r *Restore) noteBrought() error {
 // sameLog compares the log that was brought before with the one of this backup, for a restore of which
 // only the directory's marker was left, and appends nothing to it. Where a vault was served there since,
 // it is another one.
-func (r *Restore) sameLog(ctx context.Context, address string) (err error) {
-	from, err := sqlite.Open(ctx, string(r.Dir), sqlite.Options{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, from.Close()) }()
-	to, err := postgres.Open(ctx, address, postgres.Options{})
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, to.Close()) }()
-	_, err = storecopy.Compare(ctx, from, to, nil)
-	if errors.Is(err, storecopy.ErrDiverged) {
-		err = fmt.Errorf("%w: %w", errOntoUsed, err)
-	}
-	return err
+func (r *Restore) sameLog(ctx context.Context, address string) error {
+	return r.betweenLogs(ctx, address, storecopy.Compare)
 }
 
-func (r *Restore) bringLog(ctx context.Context, address string) (err error) {
+func (r *Restore) bringLog(ctx context.Context, address string) error {
+	return r.betweenLogs(ctx, address, storecopy.Log)
+}
+
+// betweenLogs does something with the log in files and the one on the server, which is another
+// vault's where they part.
+func (r *Restore) betweenLogs(ctx context.Context, address string, do func(ctx context.Context, from, to eventstore.Store, progress func(leaves int64)) (storecopy.Result, error)) (err error) {
 	from, err := sqlite.Open(ctx, string(r.Dir), sqlite.Options{})
 	if err != nil {
 		return err
@@ -148,7 +141,7 @@ func (r *Restore) bringLog(ctx context.Context, address string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
-	_, err = storecopy.Log(ctx, from, to, nil)
+	_, err = do(ctx, from, to, nil)
 	if errors.Is(err, storecopy.ErrDiverged) {
 		err = fmt.Errorf("%w: %w", errOntoUsed, err)
 	}
