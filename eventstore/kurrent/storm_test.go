@@ -13,6 +13,14 @@ import (
 	"coffre/eventstore/storetest"
 )
 
+// reopening closes a store, whatever that says in a storm, and opens it anew.
+func reopening(opening func(testing.TB) eventstore.Store) storetest.Harness {
+	return storetest.Harness{Open: opening, Reopen: func(t testing.TB, s eventstore.Store) eventstore.Store {
+		s.Close()
+		return opening(t)
+	}}
+}
+
 // TestStormSoak lets the server restart and the network break while stores are
 // opened anew, over memory and over SQLite; or a real server with files be killed, where
 // one is given.
@@ -23,10 +31,7 @@ func TestStormSoak(t *testing.T) {
 			return openAt(t, server.Address, kurrent.Options{MaxAppend: 16 << 20})
 		}
 		storetest.Storm{
-			Harness: storetest.Harness{Open: opening, Reopen: func(t testing.TB, s eventstore.Store) eventstore.Store {
-				s.Close()
-				return opening(t)
-			}},
+			Harness: reopening(opening),
 			Disturb: []func(testing.TB){func(t testing.TB) {
 				if err := server.Kill(); err != nil {
 					t.Error(err)
@@ -61,13 +66,7 @@ func TestStormSoak(t *testing.T) {
 			slow := false
 			opening := func(t testing.TB) eventstore.Store { return open(t, p.Addr(), kurrent.Options{MaxAppend: 16 << 20}) }
 			storetest.Storm{
-				Harness: storetest.Harness{
-					Open: opening,
-					Reopen: func(t testing.TB, s eventstore.Store) eventstore.Store {
-						s.Close()
-						return opening(t)
-					},
-				},
+				Harness: reopening(opening),
 				Disturb: []func(testing.TB){
 					func(testing.TB) { r.stop(); r.start() },
 					func(testing.TB) { p.Cut() },

@@ -52,10 +52,11 @@ func Start(ctx context.Context, dir string) (*Server, error) {
 // Again starts a server that was killed, on the same port and directory, and returns once it
 // answers.
 func (s *Server) Again(ctx context.Context) error {
-	s.process = exec.Command(Program(), s.port, s.dir)
-	if err := s.process.Start(); err != nil {
+	process := exec.Command(Program(), s.port, s.dir)
+	if err := process.Start(); err != nil {
 		return fmt.Errorf("%s: %w", Variable, err)
 	}
+	s.process = process
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
 	if err := s.answers(ctx); err != nil {
