@@ -47,20 +47,39 @@ func (r *Replay) At() Checkpoint { return r.g.at }
 // To takes the log in up to its leaf next, which is not taken in, or to its end, and makes the
 // tables ready for readers. told, unless nil, gets the number of leaves that were passed. The
 // error is *Poisoned for an event that the read model cannot take in.
+// That number is negative when pages that were taken in together are read again, one by one, to
+// find the event at fault.
 func (r *Replay) To(ctx context.Context, next int64, told func(leaves int64)) error {
-	err := r.pages(ctx, next, func(items []item, to Checkpoint) error {
+	err := r.build(ctx, next, told, func() error { return nil })
+	if errors.Is(err, errTogether) {
+		err = r.build(ctx, next, told, r.g.commitOpen)
+	}
+	if err == nil {
+		err = r.g.commitOpen()
+	}
+	if err != nil {
+		return errors.Join(err, r.g.rollback())
+	}
+	if !r.g.building {
+		return nil
+	}
+	r.g, err = r.g.finish(ctx, r.model, r.p)
+	return err
+}
+
+// build takes in what follows up to leaf next, and calls then after each page.
+func (r *Replay) build(ctx context.Context, next int64, told func(leaves int64), then func() error) error {
+	return r.pages(ctx, next, func(items []item, to Checkpoint) error {
 		from := r.g.at.Next
 		err := r.g.apply(ctx, 0, r.p, r.wanted, items, to)
 		if told != nil {
 			told(r.g.at.Next - from)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return then()
 	})
-	if err != nil || !r.g.building {
-		return err
-	}
-	r.g, err = r.g.finish(ctx, r.model, r.p)
-	return err
 }
 
 // Watch is To event by event: after each, seen looks at the tables in the same transaction.

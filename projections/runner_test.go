@@ -755,6 +755,38 @@ func TestABuildSaysWhichEventIsAtFaultAmongSeveralPages(t *testing.T) {
 	})
 }
 
+// TestAComparisonOfALongLogEnds: a log of several pages is compared to its end, and the event at
+// fault is named that lies in the fourth, which is taken in by one transaction with the third.
+func TestAComparisonOfALongLogEnds(t *testing.T) {
+	const bad = 3*page + 30
+	projectiontest.OnEach(t, func(t *testing.T, place func(testing.TB) string) {
+		w, at := projectiontest.NewWorld(), place(t)
+		history(t, w, 3*page/2+50)
+		r := projectiontest.Start(t, w, at, documents("tally"))
+		r.CaughtUp(t)
+		r.Stop()
+		if found := projectiontest.Compare(t, w, at, documents("tally")); found.Wrong != 0 || found.Incomplete != "" || found.Events != 3*page+100 || found.Rows != 3*page+100 {
+			t.Errorf("%+v", found)
+		}
+		for _, p := range []projections.Projection{atFault(documents("tally"), bad), gathered{atFault(documents("tally"), bad)}} {
+			if found := projectiontest.Compare(t, w, at, p); found.Incomplete != projections.LogUnreadable || found.Stopped == nil || *found.Stopped != bad {
+				t.Errorf("%+v", found)
+			}
+		}
+	})
+}
+
+// atFault has a tally fail at one leaf.
+func atFault(p *tally, bad int64) *tally {
+	p.before = func(_ *projections.Tx, leaf int64) error {
+		if leaf == bad {
+			return errors.New("no")
+		}
+		return nil
+	}
+	return p
+}
+
 func TestRebuildBesideLive(t *testing.T) {
 	w := projectiontest.NewWorld()
 	history(t, w, 4)
