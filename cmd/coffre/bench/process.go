@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -88,6 +89,19 @@ type process struct {
 	site *site
 	took time.Duration // from its start until it was ready for requests
 	text chan error    // what it said was read to its end
+	said lastWords
+}
+
+// lastWords is the end of what a process said, for whoever must find out why it ended. It is read
+// once all was said.
+type lastWords []byte
+
+const keptWords = 256 << 10 // bytes: a panic with all goroutines
+
+func (w *lastWords) Write(p []byte) (int, error) {
+	all := append(*w, p...)
+	*w = all[max(0, len(all)-keptWords):]
+	return len(p), nil
 }
 
 var servedAddress = regexp.MustCompile(`http://(127\.0\.0\.1:[0-9]+)`)
@@ -116,7 +130,8 @@ func startServing(ctx context.Context, dir vault.DataDir, env ...string) (_ *pro
 	}()
 	address := make(chan string, 1)
 	go func() {
-		lines := bufio.NewScanner(words)
+		lines := bufio.NewScanner(io.TeeReader(words, &p.said))
+		lines.Buffer(nil, 1<<20)
 		for lines.Scan() {
 			if found := servedAddress.FindStringSubmatch(lines.Text()); found != nil && len(address) == 0 {
 				address <- found[1]
@@ -165,7 +180,10 @@ func (p *process) stop() error {
 		p.site.client.CloseIdleConnections()
 	}
 	err := p.cmd.Process.Signal(os.Interrupt)
-	return errors.Join(err, <-p.text, p.cmd.Wait())
+	if err := errors.Join(err, <-p.text, p.cmd.Wait()); err != nil {
+		return fmt.Errorf("the server did not end well: %w; it said:\n%s", err, p.said)
+	}
+	return nil
 }
 
 // starts is T20.
