@@ -23,6 +23,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/jmoiron/sqlx"
+
 	"coffre/eventstore"
 	"coffre/eventstore/sqlite/sqlitedb"
 	"coffre/projections"
@@ -50,10 +52,10 @@ const (
 // Pragmas of the connection that writes. A live file's only writer waits for nobody but, in
 // Clean, for readers: not for long. A file being built has one connection and no reader: with
 // a rollback journal a page that is new is written once, and what was committed outlives a
-// crash.
+// crash. Its indexes may need more room to be sorted than memory has.
 const (
 	livePragmas  = `PRAGMA busy_timeout=50`
-	buildPragmas = `PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=TRUNCATE`
+	buildPragmas = sqlitedb.Spill + `PRAGMA locking_mode=EXCLUSIVE; PRAGMA journal_mode=TRUNCATE`
 )
 
 // Medium is a directory of read models.
@@ -491,7 +493,7 @@ func (m *model) Finish(ctx context.Context, built projections.Tables, schema pro
 	conn, err := f.writer(ctx)
 	for _, step := range []string{schema.IndexesLeft(), `BEGIN IMMEDIATE;` + schema.Settle + `PRAGMA user_version=1; COMMIT`} {
 		if err == nil {
-			_, err = conn.ExecContext(ctx, step)
+			err = execute(ctx, conn, step)
 		}
 	}
 	if err != nil {
@@ -520,6 +522,21 @@ func (m *model) Finish(ctx context.Context, built projections.Tables, schema pro
 		return nil, err
 	}
 	return live, nil
+}
+
+// errMemory: SQLite needs more memory for a statement than a connection may have.
+var errMemory = errors.New("a statement needs more memory than a connection has")
+
+// execute runs statements of any size: where memory does not suffice for them the driver panics,
+// and what is wrong with a read model must not take the writing side down with it.
+func execute(ctx context.Context, conn *sqlx.Conn, statements string) (err error) {
+	defer func() {
+		if recover() != nil {
+			err = errMemory
+		}
+	}()
+	_, err = conn.ExecContext(ctx, statements)
+	return err
 }
 
 func syncFile(path string) error {

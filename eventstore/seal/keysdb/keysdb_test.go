@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/ncruces/go-sqlite3"
+
 	"coffre/eventstore"
 	"coffre/eventstore/postgres/pgtest"
 	"coffre/eventstore/seal/keysdb"
@@ -363,6 +365,35 @@ func migrations(t *testing.T, open func() *keysdb.DB) {
 	}
 	if err := db.Migrate(t.Context(), "test", steps[:1]); !errors.Is(err, keysdb.ErrNewer) {
 		t.Fatal(err)
+	}
+}
+
+// The index that a migration makes of many rows does not fit into the memory of a connection; what
+// is sorted elsewhere for it is the index alone.
+func TestMigrationMakesAnIndexLargerThanMemory(t *testing.T) {
+	ctx := sqlite3.WithMaxMemory(t.Context(), 32<<20)
+	db, err := keysdb.Open(ctx, filepath.Join(t.TempDir(), "keys.db"), sqlitedb.Options{Cache: 2 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	steps := []string{`
+CREATE TABLE long (k TEXT NOT NULL);
+WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
+INSERT INTO long SELECT hex(randomblob(500)) FROM n;`, `
+CREATE UNIQUE INDEX long_k ON long (k);
+CREATE INDEX long_part ON long (k) WHERE k > 'F';
+CREATE TABLE place AS SELECT temp_store FROM pragma_temp_store;`}
+	if err := db.Migrate(ctx, "test", steps); err != nil {
+		t.Fatal(err)
+	}
+	var place int
+	read, err := db.Read(`SELECT temp_store FROM place`)
+	if err == nil {
+		err = read.GetContext(ctx, &place)
+	}
+	if err != nil || place != 2 {
+		t.Errorf("the rest of a migration has its temporary files at %d: %v", place, err)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"regexp"
 
 	"github.com/jmoiron/sqlx"
 	"github.com/ncruces/go-sqlite3"
@@ -48,7 +49,14 @@ func Open(ctx context.Context, path string, o sqlitedb.Options) (*DB, error) {
 // sqliteEngine is one file: its one writing connection is the only writer.
 type sqliteEngine struct{ db *sqlitedb.DB }
 
-func (e sqliteEngine) words(step string) string { return step }
+// newIndex is a statement of a migration that makes an index.
+var newIndex = regexp.MustCompile(`(?m)^CREATE (?:UNIQUE )?INDEX [^;]*;`)
+
+// words has indexes sorted beside the database, and nothing else: what a migration changes
+// holds wrapped keys.
+func (e sqliteEngine) words(step string) string {
+	return newIndex.ReplaceAllStringFunc(step, func(index string) string { return sqlitedb.Spill + index + sqlitedb.NoSpill })
+}
 
 // insert says that rows inserted before one that fails stay, so that SQLite copies no page
 // into a journal of the statement's own first: the transaction is rolled back in any case.

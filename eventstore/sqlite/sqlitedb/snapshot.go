@@ -439,7 +439,7 @@ func (l *loader) load() error {
 		return err
 	}
 	var later []string
-	if err := l.conn.Exec(`BEGIN IMMEDIATE`); err != nil {
+	if err := l.conn.Exec(Spill + `BEGIN IMMEDIATE`); err != nil {
 		return err
 	}
 	for range count {

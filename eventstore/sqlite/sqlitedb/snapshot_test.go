@@ -2,11 +2,13 @@ package sqlitedb
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
@@ -186,4 +188,57 @@ func TestRestoreOfOtherBytes(t *testing.T) {
 		}
 		_ = restored(b) // it may still be a copy of something; it ends, and makes no other file
 	})
+}
+
+// little is the memory of a connection that the indexes of these tests do not fit into.
+const little = 24 << 20
+
+// longRows makes a table whose index needs more than little memory to be sorted in.
+const longRows = `CREATE TABLE long (k TEXT NOT NULL);
+	WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 40000)
+	INSERT INTO long SELECT hex(randomblob(500)) FROM n;`
+
+func TestIndexesLargerThanMemory(t *testing.T) {
+	const index = `CREATE INDEX long_k ON long (k);`
+	for _, what := range []struct {
+		name string
+		make func(ctx context.Context, path string) error
+	}{
+		{"of a table that is there", func(ctx context.Context, path string) error {
+			db, err := Open(ctx, path, Options{Cache: 2 << 20})
+			if err != nil {
+				return err
+			}
+			_, err = db.Writer.ExecContext(ctx, longRows+Spill+index+NoSpill)
+			return errors.Join(err, db.Close())
+		}},
+		{"of a table that is restored", func(ctx context.Context, path string) error {
+			from := filepath.Join(t.TempDir(), "x.db")
+			if _, err := open(t, from, Options{}).Writer.ExecContext(ctx, longRows+index); err != nil {
+				return err
+			}
+			return Restore(ctx, path, Options{Cache: 2 << 20}, bytes.NewReader(dump(t, take(t, from))))
+		}},
+	} {
+		t.Run(what.name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "y.db")
+			if err := what.make(sqlite3.WithMaxMemory(t.Context(), little), path); err != nil {
+				t.Fatal(err)
+			}
+			var check string
+			if err := open(t, path, Options{}).Reader.Get(&check, `PRAGMA integrity_check`); err != nil || check != "ok" {
+				t.Errorf("%s, %v", check, err)
+			}
+			left, err := os.ReadDir(dir)
+			for _, f := range left {
+				if !strings.HasPrefix(f.Name(), "y.db") {
+					t.Errorf("%s is left", f.Name())
+				}
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
 }

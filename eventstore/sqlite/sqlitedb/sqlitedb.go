@@ -229,8 +229,7 @@ func dsn(path string, o Options) string {
 	if o.VFS != "" {
 		q.Set("vfs", o.VFS)
 	} else {
-		register()
-		q.Set("vfs", vfsName)
+		q.Set("vfs", register(filepath.Dir(path)))
 		q.Set("modeof", path) // the write-ahead log is as private as the database
 	}
 	// Two slashes at the beginning of a path would name a host. SQLite reads a plus sign as
@@ -259,7 +258,7 @@ func tune(c *sqlite3.Conn, o Options, role Role) error {
 		return fmt.Errorf("keep compiled statements: %w", err)
 	}
 	// Memory mapping turns a read error into a signal that kills the process, and
-	// temporary files would hold what the database seals.
+	// temporary files would hold what the database seals: see Spill.
 	cache := o.Cache
 	if role == Read {
 		cache = o.ReaderCache
@@ -325,6 +324,16 @@ func verified(c *sqlite3.Conn) error {
 	}
 	return nil
 }
+
+// Statements for a connection that is about to make indexes over rows without bound. It sorts
+// them in memory unless it spills, and a connection that needs more than 256 MiB of it ends the
+// process. While it spills, it sorts in a file beside the database that has no name and is gone
+// with the process; that holds what the index will hold, and may hold pages as they were before
+// the statement.
+const (
+	Spill   = `PRAGMA temp_store=FILE;`
+	NoSpill = `PRAGMA temp_store=MEMORY;`
+)
 
 // text returns the first column of the statement's first row.
 func text(c *sqlite3.Conn, sql string) (string, error) {
