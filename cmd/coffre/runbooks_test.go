@@ -186,6 +186,13 @@ var runbooks = []runbook{
 		says: map[int][]string{0: {"DEGRADED", "wallet"}, 2: {"live", "UP"}},
 	},
 	{
+		file:    "unwritten.md",
+		trouble: usageAndTracesAreLost,
+		own:     map[int]bool{0: true},
+		says:    map[int][]string{1: {"coffre_traffic_unwritten_age_seconds", "coffre_spans_lost_total"}, 2: {"traffic_days|DELETE INSERT SELECT UPDATE", "traffic_months|SELECT\n"}, 4: {"0206731645"}, 5: {"200"}, 6: {"UP", "coffre_spans_sent_total"}},
+		then:    tracesEnd,
+	},
+	{
 		file: "upgrade.md",
 		says: map[int][]string{0: {"older"}, 2: {"yes"}, 4: {"UP"}, 5: {"live"}},
 	},

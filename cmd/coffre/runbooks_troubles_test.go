@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -41,6 +42,37 @@ func (i *installation) officers(t *testing.T) {
 	t.Helper()
 	i.env["OFFICER"], i.env["SECOND"] = i.tokenFile(t, domain.RolePrivacyOfficer, "anna", ""), i.tokenFile(t, domain.RolePrivacyOfficer, "ben", "")
 	i.env["AUDITOR"] = i.tokenFile(t, domain.RoleAuditor, "audit", "")
+}
+
+// usageAndTracesAreLost starts the first process with a collector of traces that is not there, takes
+// the right to write usage from it, and calls it.
+func usageAndTracesAreLost(t *testing.T, i *installation) {
+	t.Helper()
+	there := httptest.NewServer(&collector{})
+	t.Cleanup(there.Close)
+	i.env["OPS"], i.env["COLLECTOR"] = freeAddress(t), there.URL
+	i.types(t, fmt.Sprintf("export COFFRE_OPS_LISTEN='%s'\nprintf 'COFFRE_TRACES_ENDPOINT=http://%s\\nCOFFRE_TRACES_RATIO=1\\n' >> \"$SETTINGS/coffre.env\"\nstop one; start one; ready \"$ONE\"; well one\n", i.env["OPS"], freeAddress(t)))
+	db, err := pgdb.Open(i.database.Superuser(t, i.owner.String()), pgdb.Options{Schema: "coffre_keys", Conns: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(`REVOKE INSERT, UPDATE, DELETE ON traffic_months FROM coffre`); err != nil {
+		t.Fatal(err)
+	}
+	token := filepath.Join(i.env["SETTINGS"], "secrets", "issuer.token")
+	if code, said := i.post(t, token, "/documents/query", `{}`); code >= http.StatusInternalServerError { // nothing else asks this
+		t.Fatal(code, string(said))
+	}
+}
+
+// tracesEnd has the first process run as before, and checks that its usage was not lost.
+func tracesEnd(t *testing.T, i *installation) {
+	t.Helper()
+	i.types(t, "unset COFFRE_OPS_LISTEN\nsed -i '/^COFFRE_TRACES_/d' \"$SETTINGS/coffre.env\"\nstop one; start one; ready \"$ONE\"; well one\n")
+	if said := i.types(t, "coffre traffic show --data \"$STATE/one\" --why incident --csv\n"); !strings.Contains(said, "queryDocuments") {
+		t.Errorf("the figures of traffic do not have what was asked while they were not written:\n%s", said)
+	}
 }
 
 // somebodyToForget issues a document to somebody, whom the law wants forgotten.

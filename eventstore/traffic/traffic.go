@@ -162,8 +162,10 @@ type Table struct {
 	slog    *slog.Logger
 	process uuid.UUID
 
-	mu     sync.Mutex
-	counts map[key]*[len(Bounds) + 1]int64
+	mu       sync.Mutex
+	counts   map[key]*[len(Bounds) + 1]int64
+	counting time.Time // when the first of counts was counted; zero: there is none
+	holding  time.Time // the same of waiting
 
 	writing sync.Mutex
 	waiting [][]row // writes that are not known to have come to pass, in their order
@@ -205,10 +207,28 @@ func (t *Table) Count(r Request) {
 		n = t.counts[k]
 	}
 	if n == nil {
+		if len(t.counts) == 0 {
+			t.counting = t.now()
+		}
 		n = new([len(Bounds) + 1]int64)
 		t.counts[k] = n
 	}
 	n[within]++
+}
+
+// Unwritten returns for how long the oldest count waits that is not known to be in the table; 0
+// when none does. It waits for no write.
+func (t *Table) Unwritten() time.Duration {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	since := t.holding
+	if since.IsZero() {
+		since = t.counting
+	}
+	if since.IsZero() {
+		return 0
+	}
+	return max(0, t.now().Sub(since))
 }
 
 // Run adds what is counted to the table once a minute and when ctx ends, and deletes what is
@@ -258,6 +278,9 @@ func (t *Table) Flush(ctx context.Context) error {
 		}
 		t.written, t.waiting = number, t.waiting[1:]
 	}
+	t.mu.Lock()
+	t.holding = time.Time{}
+	t.mu.Unlock()
 	return nil
 }
 
@@ -266,6 +289,7 @@ func (t *Table) collect() {
 	t.mu.Lock()
 	counts := t.counts
 	t.counts = map[key]*[len(Bounds) + 1]int64{}
+	t.holding, t.counting = t.counting, time.Time{}
 	t.mu.Unlock()
 	rows := make([]row, 0, len(counts))
 	for k, n := range counts {

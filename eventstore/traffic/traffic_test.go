@@ -202,6 +202,49 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// Counts are as old as the first that the table has not taken, whatever came since, and none is
+// once it took all.
+func TestUnwrittenCountsHaveAnAge(t *testing.T) {
+	db := ringtest.OpenDB(t, t.TempDir())
+	now := noon
+	table := open(t, db, traffic.Options{Now: func() time.Time { return now }})
+	aged := func(want time.Duration) {
+		t.Helper()
+		if got := table.Unwritten(); got != want {
+			t.Errorf("the oldest count waits for %v, want %v", got, want)
+		}
+	}
+	status := 200
+	count := func() { // of another kind each
+		table.Count(traffic.Request{At: now, Status: status})
+		status++
+	}
+	aged(0)
+	count()
+	now = now.Add(time.Minute)
+	count()
+	aged(time.Minute)
+	flush(t, table)
+	aged(0)
+	count()
+	now = now.Add(time.Minute)
+	away, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := table.Flush(away); err == nil {
+		t.Fatal("it is written by a context that has ended")
+	}
+	count()
+	now = now.Add(time.Hour)
+	aged(time.Hour + time.Minute)
+	flush(t, table) // what was left over
+	aged(time.Hour)
+	flush(t, table)
+	aged(0)
+	count()
+	now = now.Add(-time.Hour) // the clock is set back
+	aged(0)
+}
+
 // Thirteen months are kept beside the one under way.
 func TestThirteenMonthsAreKept(t *testing.T) {
 	db := ringtest.OpenDB(t, t.TempDir())

@@ -19,6 +19,7 @@ import (
 	"coffre/eventstore/codec"
 	"coffre/eventstore/quotas"
 	"coffre/eventstore/seal"
+	"coffre/eventstore/traffic"
 	"coffre/handlers/acting"
 	"coffre/handlers/api"
 	"coffre/handlers/contract"
@@ -61,7 +62,7 @@ func TestFailingReadModelIsSeen(t *testing.T) {
 		go func() { ended <- runner.Run(ctx) }()
 		v := &Instance{Runner: runner, Ring: new(seal.Ring), gone: make(chan struct{}), alarm: newAlarm(slog.New(slog.DiscardHandler)), Core: &api.Vault{Worker: &work.Worker{Discloser: &disclosure.Discloser{
 			Recorder: &acting.Recorder{Quotas: &quotas.Table{}},
-		}}}}
+		}}, Traffic: &traffic.Table{}}}
 		record := func() {
 			who := domain.CitizenID{UUID: uuid.New()}
 			w.Record(t, eventstore.Stream("citizen-"+who.String()), who, citizen.Registered{Citizen: who})

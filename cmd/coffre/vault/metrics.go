@@ -69,6 +69,9 @@ func newMetrics(v *Instance) *metrics {
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "coffre_key_reads_total", Help: "Queries of the key database for content keys that were not in memory.",
 		}, func() float64 { return float64(v.Ring.KeyReads()) }),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "coffre_traffic_unwritten_age_seconds", Help: "Time since the oldest request was counted that is not in the figures of traffic yet; 0 when there is none, some 60 while all is well.",
+		}, func() float64 { return v.Core.Traffic.Unwritten().Seconds() }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "coffre_files_removed_total", Help: "Uploaded files that the sweep removed: no document named them in time, or it was erased.",
 		}, func() float64 { return float64(v.Core.RemovedFiles()) }),
