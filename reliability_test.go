@@ -79,7 +79,7 @@ var hardships = []hardship{
 	{"R8", "Something that is depended on is slow, or silent on an open connection", "callers' deadlines hold, pools are bounded, and after some failures nobody waits any more",
 		[]string{"eventstore/postgres TestStoreOverASlowNetworkSoak", "eventstore/kurrent TestStoreOverSlowNetworkSoak", "eventstore/seal/transit TestBreaker", "eventstore/seal/transit TestVaultComesAndGoes", "eventstore TestBusyOnlyAtTheDeadline"}, ""},
 	{"R9", "Vault is sealed, on standby, or refuses the token", "appends fail closed, what needs no key is served, and nobody's help is needed once it is unsealed",
-		[]string{"eventstore/seal/transit TestVaultComesAndGoes", "eventstore/seal/transit TestTokensRevoked", "eventstore/seal/transit TestTokensEnd", "cmd/coffre TestVaultGoesAndComesBack", "cmd/coffre TestServeWaitsForVault", "cmd/coffre TestRunbooks"},
+		[]string{"eventstore/seal/transit TestVaultComesAndGoes", "eventstore/seal/transit TestTokensRevoked", "eventstore/seal/transit TestTokensEnd", "cmd/coffre TestVaultGoesAndComesBack", "eventstore/seal/transit TestStartWaitsWhileVaultComesBack", "cmd/coffre/vault TestEveryCallOfAStartWaitsForVault", "cmd/coffre TestServeWaitsForVault", "cmd/coffre TestRunbooks"},
 		"A standby that is one: the server of the tests has no second node; its answers are those of the real one's API."},
 	{"R10", "Events come twice, late, or cannot be handled", "one effect each; what cannot be handled is set aside with its reason and holds up nobody else; a shutdown sets nothing aside",
 		[]string{"handlers/reactors TestR11_effectsHappenOnceWhateverIsKilled", "handlers/reactors TestADamagedRecordIsSetAsideAndPassed", "projections/sqlitemodels TestContract", "projections TestPoisonStopsOneProjectionAndSaysWhere"}, ""},

@@ -200,7 +200,7 @@ var runbooks = []runbook{
 		file:    "erase.md",
 		trouble: somebodyToForget,
 		own:     map[int]bool{1: true},
-		order:   []int{0, 1, 2, 3, 4, 8, 9, 5, 6, 7}, // Vault goes away after the approval
+		order:   []int{0, 1, 2, 3, 4, 8, 5, 6, 7, 9}, // Vault goes away after the approval
 		before: map[int]func(*testing.T, *installation){
 			4: func(t *testing.T, i *installation) { i.types(t, "stop destroyer\n") },
 			8: func(t *testing.T, i *installation) {
@@ -208,7 +208,7 @@ var runbooks = []runbook{
 				i.types(t, "start destroyer\n") // and waits for Vault
 				i.until(t, "DEGRADED", func() { i.issue(t, http.StatusServiceUnavailable) })
 			},
-			9: func(t *testing.T, i *installation) { i.keys.Unseal(t) },
+			5: func(t *testing.T, i *installation) { i.keys.Unseal(t) }, // and the destroyer that waits goes on
 		},
 		says: map[int][]string{2: {"requested"}, 4: {"approved"}, 8: {"approved  law", "keys cannot be reached"}, 5: {"keysDestroyed"}, 7: {"holds", "whole"}, 9: {"keysDestroyed"}},
 		then: nobodyIsForgottenElsewhere,

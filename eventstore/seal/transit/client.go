@@ -149,6 +149,8 @@ var (
 	errClosed   = errors.New("closed")
 	errDenied   = errors.New("permission denied")
 	errSealed   = away("sealed, starting or without a leader")
+	errBusy     = away("too many calls")
+	errStandby  = away("a standby that passes nothing on")
 	errTimeout  = away("no answer in time")
 	errTrust    = errors.New("its certificate is not trusted")
 	errReach    = away("cannot be reached")
@@ -159,14 +161,22 @@ var (
 	errLeft     = errors.New("the caller has left")
 )
 
+// statusError tells what an answer means. A node that was unsealed and does not know yet who leads
+// answers 500, and a balancer before Vault 502 or 504.
 func statusError(status int) error {
-	switch status {
-	case http.StatusForbidden:
+	switch {
+	case status == http.StatusForbidden:
 		return errDenied
-	case http.StatusServiceUnavailable:
+	case status == http.StatusServiceUnavailable:
 		return errSealed
-	case http.StatusNotFound:
+	case status == http.StatusNotFound:
 		return errNotFound
+	case status == http.StatusTooManyRequests:
+		return errBusy
+	case status == http.StatusTemporaryRedirect:
+		return errStandby
+	case status >= http.StatusInternalServerError:
+		return away(fmt.Sprintf("status %d", status))
 	}
 	return fmt.Errorf("status %d", status)
 }

@@ -508,6 +508,76 @@ func TestStartNeedsVault(t *testing.T) {
 	fails(unmounted, "elsewhere/encrypt/kek")
 }
 
+// A Vault that is sealed, starting, or on its way to lead its cluster fails the start with an error
+// that says to ask again later, at whatever moment it is asked; once it leads it is opened.
+func TestStartWaitsWhileVaultComesBack(t *testing.T) {
+	s := vaulttest.Shared(t)
+	cfg := s.Config(t)
+	for name, comeBack := range map[string]func(){
+		"unsealed": func() { s.Unseal(t) },
+		"booted":   func() { s.Kill(t); s.Boot(t); s.Unseal(t) },
+	} {
+		s.Seal(t)
+		var opening sync.WaitGroup
+		asked := make(chan struct{}, 1)
+		for range 4 {
+			opening.Go(func() {
+				for {
+					k, err := transit.Open(t.Context(), cfg)
+					if err == nil {
+						if err := k.Close(); err != nil {
+							t.Error(err)
+						}
+						return
+					}
+					if !errors.Is(err, transit.ErrAway) {
+						t.Errorf("%s: %v, which does not say that Vault is away", name, err)
+						return
+					}
+					select {
+					case asked <- struct{}{}:
+					default:
+					}
+				}
+			})
+		}
+		<-asked
+		comeBack()
+		opening.Wait()
+	}
+}
+
+// Answers of a Vault, or of what stands before it, that pass by themselves are told from those that
+// do not.
+func TestAnswersThatPass(t *testing.T) {
+	s := vaulttest.Shared(t)
+	cfg := s.Config(t)
+	for status, passes := range map[int]bool{
+		http.StatusTemporaryRedirect:   true, // a standby that passes nothing on
+		http.StatusTooManyRequests:     true,
+		http.StatusInternalServerError: true, // no node leads
+		http.StatusBadGateway:          true,
+		http.StatusServiceUnavailable:  true,
+		http.StatusGatewayTimeout:      true,
+		http.StatusBadRequest:          false, // such as a secret id that ended
+		http.StatusForbidden:           false,
+		http.StatusNotFound:            false,
+	} {
+		cfg.Transport = func(http.RoundTripper) http.RoundTripper {
+			return tripper(func(q *http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: status, Header: http.Header{}, Body: http.NoBody, Request: q, ProtoMajor: 1, ProtoMinor: 1}, nil
+			})
+		}
+		k, err := transit.Open(t.Context(), cfg)
+		if err == nil {
+			k.Close()
+		}
+		if errors.Is(err, transit.ErrAway) != passes {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+}
+
 // A Vault set back to yesterday has not the version that today's keys are wrapped
 // by: they are refused one by one, and nothing is wrapped by another key instead.
 // What was trimmed since is back, which is why rows are destroyed too.
