@@ -232,7 +232,7 @@ var promises = []chapter{
 	{"Separation of duties", []promise{
 		{"A process is told at its start, by name, what one that runs on the same keys has otherwise and all must share: limits, retentions, the bucket, the key of tokens, where things are sent.",
 			[]string{"cmd/coffre/vault/sharing.go assembly.compareSettings", "eventstore/postgres/pgdb/session.go Session.Say"},
-			[]string{"cmd/coffre/vault TestAProcessIsToldWhatItDoesNotShare", "eventstore/postgres/pgdb TestSayingsAreHeard"}},
+			[]string{"cmd/coffre/vault TestAProcessIsToldWhatItDoesNotShare", "cmd/coffre/vault TestEachSharedSettingIsCompared", "eventstore/postgres/pgdb TestSayingsAreHeard", "eventstore/postgres/pgdb TestSayingsAtOnceAreHeard", "eventstore/postgres/pgdb TestWhatSeveralSayIsHeardOfTheLast"}},
 		{"Where processes share the keys, the one that answers requests can neither destroy nor replace a key: the database refuses it.",
 			[]string{"cmd/coffre/vault/duty.go keyRights", "eventstore/postgres/pgdb/role.go SetRights", "cmd/coffre/vault/open.go assembly.takeAuthorities"},
 			[]string{"cmd/coffre TestDutiesAreKeptApartByTheDatabase", "cmd/coffre/vault TestEveryKeyTableHasItsRights", "cmd/coffre TestDestroyerAndRotatorAreProcessesOfTheirOwn"}},

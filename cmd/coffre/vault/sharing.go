@@ -42,7 +42,10 @@ func (a *assembly) shared() (map[string]string, error) {
 		}
 		all[name] = string(text)
 	}
-	all["COFFRE_WITNESS_POLICY"], all["COFFRE_BELGIF"] = fmt.Sprint(o.Witnesses != nil), fmt.Sprint(o.Belgif != nil)
+	all["COFFRE_WITNESS_POLICY"], all["COFFRE_BELGIF"] = "", fmt.Sprint(o.Belgif != nil)
+	if o.Witnesses != nil {
+		all["COFFRE_WITNESS_POLICY"] = fmt.Sprint(o.Witnesses.Policy)
+	}
 	all["COFFRE_PAGES_CLIENT"], all["COFFRE_WEBHOOK_URL"], all["COFFRE_PUBLIC_URL"], all["COFFRE_CHECKPOINTS"] = "", "", "", ""
 	if o.Login != nil {
 		all["COFFRE_PAGES_CLIENT"] = o.Login.ClientID

@@ -3,7 +3,10 @@ package pgdb_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -121,5 +124,63 @@ func TestSayingsAreHeard(t *testing.T) {
 	}
 	if others := say(session(t, dsn), "4", "1", ""); others != "a" {
 		t.Errorf("of who has gone it hears, too: %q", others)
+	}
+}
+
+// Of two sessions that say otherwise at the same moment at least one hears of it.
+func TestSayingsAtOnceAreHeard(t *testing.T) {
+	dsn := pgtest.Shared(t).Database(t)
+	for round := range 20 {
+		var heard atomic.Int64
+		var connected, saying sync.WaitGroup
+		connected.Add(2)
+		both := []*pgdb.Session{session(t, dsn), session(t, dsn)}
+		for n, s := range both {
+			saying.Go(func() {
+				if _, err := s.Share(t.Context(), "connected"); err != nil {
+					t.Error(err)
+				}
+				connected.Done()
+				connected.Wait()
+				others, err := s.Say(t.Context(), map[string]string{"a": fmt.Sprint(n)})
+				if err != nil {
+					t.Error(err)
+				}
+				heard.Add(int64(len(others)))
+			})
+		}
+		saying.Wait()
+		if heard.Load() == 0 {
+			t.Errorf("round %d: neither hears of the other", round)
+		}
+		for _, s := range both {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// What several sessions say alike is heard until the last of them is closed.
+func TestWhatSeveralSayIsHeardOfTheLast(t *testing.T) {
+	dsn := pgtest.Shared(t).Database(t)
+	alike := []*pgdb.Session{session(t, dsn), session(t, dsn)}
+	for _, s := range alike {
+		if others, err := s.Say(t.Context(), map[string]string{"a": "1"}); err != nil || len(others) > 0 {
+			t.Fatal(others, err)
+		}
+	}
+	for left := len(alike); left >= 0; left-- {
+		another := session(t, dsn)
+		others, err := another.Say(t.Context(), map[string]string{"a": "2"})
+		if err != nil || (len(others) > 0) != (left > 0) {
+			t.Errorf("while %d say otherwise, another one hears of %q: %v", left, others, err)
+		}
+		for _, s := range append([]*pgdb.Session{another}, alike[:min(1, left)]...) {
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		alike = alike[min(1, left):]
 	}
 }
