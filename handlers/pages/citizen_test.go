@@ -121,6 +121,9 @@ func TestWhoLookedIsToldInSentences(t *testing.T) {
 			}
 		}
 	}
+	if !strings.Contains(s.page(c, "/looked", speaking("nl")), `<dd lang="en">household size</dd>`) {
+		t.Error("the English name of what was read is not marked as English")
+	}
 	s.asked = nil
 	s.page(c, "/looked?list=refused&after=next")
 	if len(s.asked) != 2 {

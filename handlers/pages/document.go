@@ -27,6 +27,7 @@ type oneDocument struct {
 type fact struct {
 	name, value string
 	inner       []fact
+	english     bool // the value is: it has names of data
 }
 
 type fileView struct{ href, name string }

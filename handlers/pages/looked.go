@@ -180,8 +180,13 @@ func (p page) access(i contract.AccessLogItem) look {
 	for _, a := range i.Answers {
 		told = append(told, cmp.Or(a.Label, string(a.DocumentType))+": "+p.value(string(a.Outcome)))
 	}
-	add("looked.fields", strings.Join(fields, ", "))
-	add("looked.question", readable(string(i.Predicate)))
+	named := func(key, value string) {
+		if add(key, value); value != "" {
+			l.details[len(l.details)-1].english = true
+		}
+	}
+	named("looked.fields", strings.Join(fields, ", "))
+	named("looked.question", readable(string(i.Predicate)))
 	add("looked.categories", strings.Join(slices.Compact(categories), ", "))
 	add("looked.told", strings.Join(told, "; "))
 	add("looked.case", i.CaseReference)

@@ -245,7 +245,7 @@ func TestAnExportIsStartedFollowedAndFetched(t *testing.T) {
 	}
 	made.Status.State, made.Manifest, made.Content, made.Sha256 = contract.TaskStateDone, "coffre\n<signed>\n", "/vault/v1"+contract.Href(at)+"/content", "abc"
 	s.answers[at], s.answers[at+"/content"] = made, map[string]string{"the": "file"}
-	if missing := lacks(s.page(c, "/officer"+at, speaking("en")), "coffre\n<signed>\n", "/officer"+at+"/content", "/officer"+at+"/manifest", "coffre verify export"); missing != nil {
+	if missing := lacks(s.page(c, "/officer"+at, speaking("en")), "coffre\n<signed>\n", "/officer"+at+"/content", "/officer"+at+"/manifest", "coffre export verify FILE --manifest manifest.txt --key KEY"); missing != nil {
 		t.Errorf("the page lacks %q", missing)
 	}
 	if got := s.text(s.browser(http.MethodGet, "/officer"+at+"/content", nil, with(c))); !strings.Contains(got, "file") {
