@@ -147,6 +147,34 @@ var progressScript []byte
 // progress is the script that shows how far something is without a reload.
 var progress = newAsset("/assets/progress-", ".js", "text/javascript; charset=utf-8", progressScript)
 
+// liveView says whether a page is shown anew by the script, and until when what it shows holds.
+type liveView struct {
+	on           bool
+	at           string // when it was so
+	stop, resume string // addresses of the page without and with being shown anew
+}
+
+// everyLook is after how many milliseconds the script shows a page anew that has no end.
+const everyLook = "10000"
+
+// live has a page shown anew by the script, unless somebody stopped that.
+func (p *Pages) live(h http.Header, s session, pg *page) liveView {
+	v := liveView{on: !s.query.Has("still"), at: pg.exactly(p.Now()), stop: pg.to(s.path, "still", "yes"), resume: pg.to(s.path)}
+	if v.on {
+		pg.script = progress.path
+		p.scripted(h)
+	}
+	return v
+}
+
+// running is how the script is told whether there is more to come.
+func (v liveView) running() string {
+	if v.on {
+		return "running"
+	}
+	return "over"
+}
+
 // live is how the script is told whether there is more to come.
 func (v exportView) live() string {
 	if v.running {

@@ -90,7 +90,7 @@ func (p *Pages) waiting(r *http.Request, login secret) (act waitingAct, at secre
 		return act, at, false, nil
 	}
 	at = s.forAct()
-	waits, err = p.recall(r.Context(), at, &act)
+	waits, err = p.recall(r.Context(), at, &act, idleTime)
 	return act, at, waits && act.Login == login.state(), err
 }
 

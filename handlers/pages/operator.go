@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"time"
 
 	"coffre/handlers/contract"
 	"coffre/handlers/pages/chart"
@@ -15,6 +16,7 @@ type operatorView struct {
 	reasons       []string // in English, as the vault says them
 	models        []modelView
 	lag           []chart.Bar
+	live          liveView
 }
 
 // modelView is a read model.
@@ -52,6 +54,7 @@ func (p *Pages) serveOperator(w http.ResponseWriter, r *http.Request, s session)
 		v.models = append(v.models, one)
 		v.lag = append(v.lag, chart.Bar{Label: one.name, Number: m.Behind, Shown: one.behind})
 	}
+	v.live = p.live(w.Header(), s, &pg)
 	return p.show(w, r, http.StatusOK, operatorPage(pg, v))
 }
 
@@ -80,9 +83,11 @@ func (p *Pages) serveKeys(w http.ResponseWriter, r *http.Request, s session) err
 	if found.DestroyedKeys != nil {
 		v.facts = append(v.facts, fact{name: pg.say("keys.destroyed"), value: pg.number(*found.DestroyedKeys)})
 	}
-	if !found.LastBackup.VerifiedAt.IsZero() {
-		v.facts = append(v.facts, fact{name: pg.say("keys.backup"), value: pg.moment(found.LastBackup.VerifiedAt)})
+	backup := pg.say("keys.noBackup")
+	if at := found.LastBackup.VerifiedAt; !at.IsZero() {
+		backup = pg.say("keys.backupAge", pg.moment(at), pg.number(int64(p.Now().Sub(at)/(24*time.Hour))))
 	}
+	v.facts = append(v.facts, fact{name: pg.say("keys.backup"), value: backup})
 	if act := nextActs[found.NextStep]; act != "" {
 		v.rotate = pg.to("/operator/acts/" + act)
 	}

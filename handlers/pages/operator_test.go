@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"coffre/domain"
 	"coffre/handlers/contract"
@@ -36,12 +37,12 @@ func TestAnOperatorRotatesKeys(t *testing.T) {
 	s, c := newOperator(t)
 	s.answers["/keys"] = contract.KeyState{DataKeys: 1000, ContentKeys: 20, Provider: "file", NextStep: contract.RotationStepRetire, KeyEncryptionKeys: []contract.KeyEncryptionKey{{Version: 2, Wraps: 1000, CreatedAt: s.now}}}
 	body := s.page(c, "/operator/keys", speaking("en"))
-	if missing := lacks(body, "1,000", "Version 2", "can be retired", "/operator/acts/retire"); missing != nil || strings.Contains(body, "/operator/acts/trim") {
+	if missing := lacks(body, "1,000", "Version 2", "can be retired", "/operator/acts/retire", "Last backup that was tried", "none yet"); missing != nil || strings.Contains(body, "/operator/acts/trim") {
 		t.Errorf("the page lacks %q, or offers more", missing)
 	}
-	s.answers["/keys"] = contract.KeyState{NextStep: contract.RotationStepBackUp}
-	if body := s.page(c, "/operator/keys", speaking("en")); strings.Contains(body, "/operator/acts/") {
-		t.Error("an act is offered while a backup is needed")
+	s.answers["/keys"] = contract.KeyState{NextStep: contract.RotationStepBackUp, LastBackup: contract.KeyBackup{VerifiedAt: s.now.Add(-12*24*time.Hour - time.Minute)}}
+	if body := s.page(c, "/operator/keys", speaking("en")); strings.Contains(body, "/operator/acts/") || !strings.Contains(body, "(age in days: 12)") {
+		t.Error("an act is offered while a backup is needed, or its age is not told")
 	}
 }
 
@@ -63,6 +64,28 @@ func TestAnOperatorSeesTraffic(t *testing.T) {
 	s.answers["/monthlyUsage"] = contract.MonthlyUsage{Organizations: []contract.OrganizationUsage{}}
 	if missing := lacks(s.page(c, "/operator/traffic", speaking("en")), "No prices are in force"); missing != nil {
 		t.Errorf("the page lacks %q", missing)
+	}
+}
+
+// What an operator sees of now is shown anew by a script until somebody stops that; a month that is
+// over is not.
+func TestAnOperatorsPagesAreLive(t *testing.T) {
+	s, c := newOperator(t)
+	for target, want := range map[string]struct {
+		live bool
+		link string
+	}{
+		"/operator": {true, "/operator?still=yes"}, "/operator?still=yes": {false, "/operator"},
+		"/operator/traffic": {true, "/operator/traffic?still=yes"}, "/operator/traffic?still=yes": {false, "/operator/traffic"}, "/operator/traffic?month=2026-10": {false, "/operator/traffic?month="},
+	} {
+		s.answers["/condition"], s.answers["/projections"] = contract.Condition{Status: contract.HealthStatusUP}, contract.Projections{}
+		s.answers["/traffic"], s.answers["/monthlyUsage"] = contract.Traffic{Month: "2026-11"}, contract.MonthlyUsage{}
+		resp := s.browser(http.MethodGet, target, nil, with(c), speaking("en"))
+		csp, body := resp.Header.Get("Content-Security-Policy"), s.text(resp)
+		live := strings.Contains(body, `<script src="/assets/progress-`) && strings.Contains(body, `data-live="running"`) && strings.Contains(csp, "script-src 'self'; connect-src 'self'")
+		if live != want.live || live != strings.Contains(body, "<script") || strings.Contains(csp, "unsafe") || !strings.Contains(body, `href="`+want.link) || strings.Contains(body, "http-equiv") {
+			t.Errorf("%s: %s\n%s", target, csp, body)
+		}
 	}
 }
 

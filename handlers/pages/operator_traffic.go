@@ -21,6 +21,7 @@ type trafficView struct {
 	problems   trafficTable
 	used       trafficTable
 	priced     string
+	live       liveView
 }
 
 // trafficTable is rows of words, with a heading for each column.
@@ -87,6 +88,9 @@ func (p *Pages) serveTraffic(w http.ResponseWriter, r *http.Request, s session) 
 	v.priced = pg.say("traffic.unpriced")
 	if used.Currency != "" {
 		v.priced = pg.say("traffic.priced", used.Currency, string(used.PricesFrom))
+	}
+	if !s.query.Has("month") { // a month that is over stays as it was
+		v.live = p.live(w.Header(), s, &pg)
 	}
 	return p.show(w, r, http.StatusOK, trafficPage(pg, v))
 }

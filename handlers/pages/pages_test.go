@@ -263,7 +263,8 @@ func TestCookieIsWorthNothingAfterSignOut(t *testing.T) {
 	}
 }
 
-// A session ends when nobody uses it for a quarter of an hour, and after eight hours.
+// A session ends when nobody uses it for a quarter of an hour, and after eight hours. A page that is
+// left open, whose script asks how things are, does not keep it.
 func TestSessionEndsByItself(t *testing.T) {
 	s := newSite(t)
 	idle, used := s.signIn(), s.signIn()
@@ -275,6 +276,14 @@ func TestSessionEndsByItself(t *testing.T) {
 	}
 	if ask(used) != http.StatusSeeOther || ask(idle) != http.StatusSeeOther {
 		t.Error("a session goes on")
+	}
+	byItself := func(r *http.Request) { r.Header.Set("Coffre-Unattended", "yes") }
+	left := s.signIn()
+	for _, want := range []int{http.StatusOK, http.StatusOK, http.StatusSeeOther} {
+		if got := s.browser(http.MethodGet, "/wallet", nil, with(left), byItself).StatusCode; got != want {
+			t.Errorf("a page left open, at %s: %d", s.now.Format(time.TimeOnly), got)
+		}
+		s.now = s.now.Add(8 * time.Minute)
 	}
 }
 

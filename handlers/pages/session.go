@@ -31,6 +31,10 @@ const (
 	loginCookie    = "__Host-coffre-login"
 )
 
+// unattended is a header of what a page's script asks for by itself: it does not keep a session that
+// nobody uses.
+const unattended = "Coffre-Unattended"
+
 // cookieName is the name of the cookie of sessions.
 func (p *Pages) cookieName() string {
 	if p.Login == nil {
@@ -150,9 +154,9 @@ func (p *Pages) remember(ctx context.Context, s secret, what any, idle, until ti
 }
 
 // recall reads what was kept under a secret; false when there is nothing, or it is over.
-func (p *Pages) recall(ctx context.Context, s secret, what any) (bool, error) {
+func (p *Pages) recall(ctx context.Context, s secret, what any, idle time.Duration) (bool, error) {
 	now, id := p.Now(), s.id()
-	sealed, err := p.Sessions.Use(ctx, id, now, now.Add(idleTime))
+	sealed, err := p.Sessions.Use(ctx, id, now, now.Add(idle))
 	if err != nil || sealed == nil {
 		return false, err
 	}
@@ -172,7 +176,11 @@ func (p *Pages) grantedOf(r *http.Request) (g granted, s secret, err error) {
 	if !ok {
 		return g, s, errNoSession
 	}
-	found, err := p.recall(r.Context(), s, &g)
+	idle := idleTime
+	if r.Header.Get(unattended) != "" {
+		idle = 0
+	}
+	found, err := p.recall(r.Context(), s, &g, idle)
 	if err == nil && !found {
 		return granted{}, s, errNoSession
 	}
