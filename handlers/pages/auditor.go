@@ -28,6 +28,12 @@ var verifyScript []byte
 // and names the command that checks it.
 var verifier = newAsset("/assets/verify-", ".js", "text/javascript; charset=utf-8", verifyScript)
 
+//go:embed rows.js
+var rowsScript []byte
+
+// rows is the script that moves through the log's table by keys. Without it the Tab key does.
+var rows = newAsset("/assets/rows-", ".js", "text/javascript; charset=utf-8", rowsScript)
+
 // eventWords begins the keys of the sentences for types of event.
 const eventWords = "event."
 
@@ -75,7 +81,8 @@ type eventView struct {
 
 // serveLog shows the log in its order, narrowed as the address says.
 func (p *Pages) serveLog(w http.ResponseWriter, r *http.Request, s session) error {
-	return p.showLog(w, r, s, "log.title", "/auditor", logPage)
+	p.runs(w.Header())
+	return p.showLog(w, r, s, "log.title", "/auditor", rows.path, logPage)
 }
 
 // serveStream shows one stream as a story, each event with what is stored of it in clear.
@@ -83,15 +90,16 @@ func (p *Pages) serveStream(w http.ResponseWriter, r *http.Request, s session) e
 	if s.query.Get("stream") == "" {
 		return errNoPage
 	}
-	return p.showLog(w, r, s, "stream.title", "/auditor/stream", streamPage)
+	return p.showLog(w, r, s, "stream.title", "/auditor/stream", "", streamPage)
 }
 
-func (p *Pages) showLog(w http.ResponseWriter, r *http.Request, s session, title, here string, view func(page, logView) templ.Component) error {
+func (p *Pages) showLog(w http.ResponseWriter, r *http.Request, s session, title, here, script string, view func(page, logView) templ.Component) error {
 	registry, err := p.registry(r.Context())
 	if err != nil {
 		return err
 	}
 	pg, q := s.page(title), s.query
+	pg.script = script
 	v := logView{stream: q.Get("stream"), from: q.Get("from"), until: q.Get("until"), size: q.Get("size"), leaf: q.Get("leaf"), choices: pg.eventChoices(registry, q)}
 	ask, size, ok := eventQuery(q)
 	if !ok {
@@ -456,5 +464,11 @@ func (p *Pages) serveHeld(w http.ResponseWriter, r *http.Request, s session) err
 
 // scripted lets a page run our script, which asks this host alone.
 func (p *Pages) scripted(h http.Header) {
-	h.Set("Content-Security-Policy", strings.Replace(h.Get("Content-Security-Policy"), "style-src 'self'", "style-src 'self'; script-src 'self'; connect-src 'self'", 1))
+	p.runs(h)
+	h.Set("Content-Security-Policy", strings.Replace(h.Get("Content-Security-Policy"), "script-src 'self'", "script-src 'self'; connect-src 'self'", 1))
+}
+
+// runs allows a page one of our scripts, which asks nobody.
+func (p *Pages) runs(h http.Header) {
+	h.Set("Content-Security-Policy", strings.Replace(h.Get("Content-Security-Policy"), "style-src 'self'", "style-src 'self'; script-src 'self'", 1))
 }

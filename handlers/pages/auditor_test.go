@@ -42,6 +42,9 @@ func TestTheLogIsNarrowed(t *testing.T) {
 	if want := (url.Values{"after": {contract.LeafToken(5)}, "type": {"consent.granted"}, "role": {"consumer"}, "from": {"2026-05-31T22:00:00Z"}, "until": {"2026-06-15T12:00:00Z"}, "pageSize": {"50"}}).Encode(); !slices.Contains(s.queries, want) {
 		t.Errorf("asked %q", s.queries)
 	}
+	if !strings.Contains(body, `<script src="/assets/rows-`) || !strings.Contains(body, `<p id="keys" hidden>`) {
+		t.Error("no key moves through the table")
+	}
 	then := s.page(c, "/auditor?size=7", speaking("en"))
 	if missing := lacks(then, "as it was with 7 events", "/auditor/events/6?size=7"); missing != nil || strings.Contains(then, "/auditor/events/7") || strings.Contains(then, "after=next") {
 		t.Errorf("as of a checkpoint the page lacks %q, or tells of what followed", missing)
@@ -143,8 +146,11 @@ func TestAnEventIsShownWithItsProof(t *testing.T) {
 	if !strings.Contains(csp, "script-src 'self'; connect-src 'self';") || strings.Contains(csp, "unsafe") {
 		t.Errorf("the policy is %q", csp)
 	}
-	if other := s.browser(http.MethodGet, "/auditor", nil, with(c)).Header.Get("Content-Security-Policy"); strings.Contains(other, "script-src") {
-		t.Errorf("the log's policy is %q", other)
+	if log := s.browser(http.MethodGet, "/auditor", nil, with(c)).Header.Get("Content-Security-Policy"); !strings.Contains(log, "script-src 'self'; img-src") || strings.Contains(log, "unsafe") {
+		t.Errorf("the log's policy is %q: its script asks nobody", log)
+	}
+	if other := s.browser(http.MethodGet, "/auditor/wallet", nil, with(c)).Header.Get("Content-Security-Policy"); strings.Contains(other, "script-src") {
+		t.Errorf("another page's policy is %q", other)
 	}
 	script := regexp.MustCompile(`<script src="(/assets/verify-[0-9a-f]+\.js)" defer></script>`).FindStringSubmatch(body)
 	if script == nil {

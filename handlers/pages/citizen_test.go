@@ -2,6 +2,7 @@ package pages_test
 
 import (
 	"encoding/json"
+	"html"
 	"net/http"
 	"net/url"
 	"reflect"
@@ -189,8 +190,10 @@ func TestADocumentIsToBeRectified(t *testing.T) {
 func TestInWhoseNameIsAlwaysVisible(t *testing.T) {
 	s := newSite(t)
 	c := s.signIn()
-	s.answers["/citizens/"+child+"/accessLog"] = contract.AccessLog{Items: []contract.AccessLogItem{}}
-	s.answers["/citizens/"+child+"/accessLog/groups"] = contract.AccessGroups{Items: []contract.AccessGroup{}}
+	for _, of := range []string{child, me} {
+		s.answers["/citizens/"+of+"/accessLog"] = contract.AccessLog{Items: []contract.AccessLogItem{}}
+		s.answers["/citizens/"+of+"/accessLog/groups"] = contract.AccessGroups{Items: []contract.AccessGroup{}}
+	}
 	for _, target := range []string{"/wallet?of=" + child, "/looked?of=" + child, "/dispute?of=" + child + "&document=" + one.String()} {
 		body := s.page(c, target, speaking("en"))
 		if missing := lacks(body, "You act in the name of another person (code 1C8F).", "/looked?of="+child, "lang=fr"); missing != nil {
@@ -198,6 +201,15 @@ func TestInWhoseNameIsAlwaysVisible(t *testing.T) {
 		}
 		if strings.HasPrefix(target, "/dispute") && !strings.Contains(body, `name="of" value="`+child+`"`) {
 			t.Error("the form is in another's name")
+		}
+	}
+	for target, title := range map[string]string{"/wallet": "Documents of this person", "/looked": "Who looked at this person's data", "/consents": "Consents of this person"} {
+		s.answers["/consents"], s.answers["/consentRequests"] = contract.Consents{Items: []contract.Consent{}}, contract.Consents{Items: []contract.Consent{}}
+		if body := s.page(c, target+"?of="+child, speaking("en")); !strings.Contains(body, "<h1>"+html.EscapeString(title)+"</h1>") || len(lacks(body, "of yours", "asks you", "your data", "your consent")) < 4 {
+			t.Errorf("%s speaks to the child as to whoever acts for it", target)
+		}
+		if body := s.page(c, target, speaking("en")); strings.Contains(body, "this person") {
+			t.Errorf("%s speaks of another person", target)
 		}
 	}
 	if !strings.Contains(strings.Join(s.asked, "\n"), "/citizens/"+child+"/wallet") {

@@ -36,7 +36,7 @@ var pastStates = []string{
 
 // serveConsents lists a citizen's consents: asked, running, past.
 func (p *Pages) serveConsents(w http.ResponseWriter, r *http.Request, s session) error {
-	pg, v := s.page("consents.title"), consentsView{}
+	pg, v := s.pageOf("consents.title", "people.consents"), consentsView{}
 	list := func(path, after string, states ...string) (contract.Consents, error) {
 		query := url.Values{"citizenId": {s.whose()}, "lang": {string(s.tongue)}, "pageSize": {strconv.Itoa(pageOfAccesses)}}
 		if len(states) > 0 {

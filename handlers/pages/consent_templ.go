@@ -55,7 +55,7 @@ func consentsPage(p page, v consentsView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = consentList(p, v.asked, p.say("consents.noneAsked")).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = consentList(p, v.asked, p.whose("consents.noneAsked", "consents.noneAskedOf")).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
@@ -76,7 +76,7 @@ func consentsPage(p page, v consentsView) templ.Component {
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = consentList(p, v.running, p.say("consents.noneRunning")).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = consentList(p, v.running, p.whose("consents.noneRunning", "consents.noneRunningOf")).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

@@ -43,7 +43,7 @@ type look struct {
 
 // serveLooked shows who looked, with what repeats grouped.
 func (p *Pages) serveLooked(w http.ResponseWriter, r *http.Request, s session) error {
-	pg, list := s.page("looked.title"), contract.AccessList(s.query.Get("list"))
+	pg, list := s.pageOf("looked.title", "people.looked"), contract.AccessList(s.query.Get("list"))
 	base := "/citizens/" + s.whose() + "/accessLog"
 	newest, err := get[contract.AccessLog](r.Context(), p, s, base, url.Values{"lang": {string(s.tongue)}, "pageSize": {"1"}})
 	if err != nil {
@@ -125,7 +125,7 @@ func (p page) coverage(c contract.AccessCoverage) []string {
 	}
 	days := strconv.Itoa(c.LastDays)
 	if c.Accesses+c.Told+c.Refused == 0 {
-		return append(said, p.say("looked.nobody", days))
+		return append(said, p.whose("looked.nobody", "looked.nobodyOf", days))
 	}
 	return append(said, p.say("looked.lately", days, strconv.Itoa(c.Accesses), strconv.Itoa(c.Told), strconv.Itoa(c.Refused)))
 }
@@ -160,7 +160,7 @@ func (p page) access(i contract.AccessLogItem) look {
 	}
 	switch {
 	case !i.ConsentID.IsZero():
-		l.basis, l.consent = p.say("looked.byConsent"), p.to("/consents/"+i.ConsentID.String())
+		l.basis, l.consent = p.whose("looked.byConsent", "looked.byConsentOf"), p.to("/consents/"+i.ConsentID.String())
 	case i.LegalBasis != "":
 		l.basis = p.say("looked.byLaw", cmp.Or(i.LegalBasisLabel, string(i.LegalBasis)), i.LegalArticle, string(i.Deliberation))
 	}
@@ -209,7 +209,13 @@ func (p page) access(i contract.AccessLogItem) look {
 // reader names who looked. Whoever looked as a person is told by their role.
 func (p page) reader(i contract.AccessLogItem) string {
 	who := cmp.Or(i.OrganizationName, string(i.Organization))
-	if who == "" {
+	switch {
+	case who != "":
+	case i.Role == contract.ActorRoleCitizen:
+		return p.whose("reader.citizen", "readerOf.citizen")
+	case i.Role == contract.ActorRoleRepresentative:
+		return p.whose("reader.representative", "readerOf.representative")
+	default:
 		return p.say("reader." + string(i.Role))
 	}
 	if other := cmp.Or(i.OnBehalfOfName, string(i.OnBehalfOf)); other != "" {

@@ -58,7 +58,7 @@ func TestAnOperatorSeesTraffic(t *testing.T) {
 	}
 	s.answers["/monthlyUsage"] = contract.MonthlyUsage{Month: "2026-11", Currency: "EUR", PricesFrom: "2026-01-01", Organizations: []contract.OrganizationUsage{{Organization: "0203430576", Calls: 11993, Refused: 7, Costs: "149.91", Lines: []contract.UsageLine{}}}}
 	body := s.page(c, "/operator/traffic?month=2026-11", speaking("en"))
-	if missing := lacks(body, "12,345 requests", "11,993", "nobody who was let in", "403 noBasis", "1,000 ms", "149.91", "EUR", "/operator/traffic?month=2026-10"); missing != nil || !strings.Contains(body, "<svg") {
+	if missing := lacks(body, "November 2026: 12,345 requests", "11,993", "nobody who was let in", "403 noBasis", "1,000 ms", "149.91", "EUR", "/operator/traffic?month=2026-10"); missing != nil || !strings.Contains(body, "<svg") {
 		t.Errorf("the page lacks %q", missing)
 	}
 	s.answers["/monthlyUsage"] = contract.MonthlyUsage{Organizations: []contract.OrganizationUsage{}}

@@ -50,7 +50,7 @@ func (p *Pages) serveTraffic(w http.ResponseWriter, r *http.Request, s session) 
 	}
 	pg := s.page("traffic.title")
 	v := trafficView{
-		said:  pg.say("traffic.said", found.Month, pg.number(found.Requests), pg.number(found.Refused), pg.number(found.Failed)),
+		said:  pg.say("traffic.said", pg.month(found.Month), pg.number(found.Requests), pg.number(found.Refused), pg.number(found.Failed)),
 		names: []string{pg.say("traffic.answered"), pg.say("traffic.refused"), pg.say("traffic.failed")},
 		callers: trafficTable{id: "callers", caption: pg.say("traffic.callers"), heads: []string{
 			pg.say("traffic.role"), pg.say("traffic.organisation"), pg.say("traffic.requests"), pg.say("traffic.refused"), pg.say("traffic.failed"),

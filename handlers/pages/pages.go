@@ -123,6 +123,13 @@ func (s session) page(title string) page {
 	return page{s.tongue, s.say(title), s.secret.formToken(), s.menu, s.path, s.query, s.of, "", ""}
 }
 
+// pageOf returns a page with the title that it has for one's own data, or for another's.
+func (s session) pageOf(own, of string) page {
+	pg := s.page(own)
+	pg.title = pg.whose(own, of)
+	return pg
+}
+
 // to returns the address of a page with pairs of a name and a value, in whose name ever one
 // acts. Pairs without a value are left out.
 func (p page) to(path string, pairs ...string) string {
@@ -289,6 +296,7 @@ func (p *Pages) Handler() http.Handler {
 	})
 	mux.HandleFunc("GET "+stylesheet.path, stylesheet.serve)
 	mux.HandleFunc("GET "+verifier.path, verifier.serve)
+	mux.HandleFunc("GET "+rows.path, rows.serve)
 	p.portalRoutes(mux)
 	mux.HandleFunc("GET "+progress.path, progress.serve)
 	p.installRoutes(mux)

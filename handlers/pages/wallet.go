@@ -33,7 +33,7 @@ type documentView struct {
 
 // serveWallet shows what a citizen holds, by categories in the order of the registry.
 func (p *Pages) serveWallet(w http.ResponseWriter, r *http.Request, s session) error {
-	pg := s.page("wallet.title")
+	pg := s.pageOf("wallet.title", "people.wallet")
 	if s.of == "" && s.caller.Citizen.IsZero() { // the vault does not know them
 		return p.show(w, r, http.StatusOK, walletPage(pg, walletView{}))
 	}

@@ -54,6 +54,20 @@ func (l tongue) say(key string, places ...string) string {
 	return text
 }
 
+// whose says something of the citizen whom a page is about: of whoever reads it, or of another person
+// in whose name they act.
+func (p page) whose(own, of string, places ...string) string {
+	if p.of != "" {
+		return p.say(of, places...)
+	}
+	return p.say(own, places...)
+}
+
+// month returns a month as people write it, such as november 2026.
+func (l tongue) month(yearMonth string) string {
+	return strings.TrimLeft(l.day(contract.Day(yearMonth+"-01")), "1. ")
+}
+
 // day returns a day as people write it, such as 28 november 2026.
 func (l tongue) day(d contract.Day) string {
 	t, err := time.Parse(time.DateOnly, string(d))
