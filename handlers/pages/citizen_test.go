@@ -108,12 +108,13 @@ func TestWhoLookedIsToldInSentences(t *testing.T) {
 			Href: contract.Href("/vault/v1/citizens/" + me + "/accessLog?organization=0206731645&list=accesses&lang=nl")},
 		{Kind: contract.AccessKindPredicate, List: contract.AccessListRefused, Role: contract.ActorRoleConsumer, Organization: "0206731645", OnBehalfOfName: "Stad Aalst", LegalBasis: "publicTask", LegalBasisLabel: "Taak", LegalArticle: "6.1.e", Deliberation: "EX-26/010",
 			Outcome: contract.AccessOutcomeRefused, Count: 1, Days: 1, FirstAt: since, LastAt: since},
+		{Kind: contract.AccessKindDocument, List: contract.AccessListAccesses, Role: contract.ActorRoleConsumer, Organization: "0203430576", Label: "Kaart", Outcome: contract.AccessOutcomeDisclosed, Count: 2, Days: 1, FirstAt: since, LastAt: since.Add(time.Hour)},
 	}}
 	for lang, want := range map[string][]string{
 		"nl": {"Stad Gent las: Gezinssamenstelling.", "12 keer op 4 dagen, van 1 januari 2026 om 13:00 tot 3 maart 2026 om 13:00.", "Doel: Huurtoelage.", "Op grond van uw toestemming.", "De gegevens zijn gegeven.", "12 keer geopend"},
 		"fr": {"Stad Gent a lu : Gezinssamenstelling.", "0206731645 (pour Stad Aalst) a posé une question", "C'est refusé"},
 		"de": {"Aufgrund des Gesetzes: Taak (DSGVO, 6.1.e), Beratung EX-26/010."},
-		"en": {"household size", "dpo@example.be", "/consents/" + one.String(), "/looked/each?list=accesses&organization=0206731645\""},
+		"en": {"2 times on one day, from 1 January 2026 at 13:00 to 1 January 2026 at 14:00.", "household size", "dpo@example.be", "/consents/" + one.String(), "/looked/each?list=accesses&organization=0206731645\""},
 	} {
 		body := s.page(c, "/looked", speaking(lang))
 		for _, text := range want {

@@ -49,6 +49,14 @@ func TestYesAndNoAreAsEasy(t *testing.T) {
 	if missing := lacks(s.page(c, "/consents", speaking("en")), "NMBS, for: Gezinskorting", "/consents/"+one.String(), "requested", "until 15 December 2026"); missing != nil {
 		t.Errorf("the list lacks %q", missing)
 	}
+	past := s.isAsked()
+	past.State, past.EndedAt = contract.ConsentStateWithdrawn, s.now
+	s.answers["/consents"] = contract.Consents{Items: []contract.Consent{past}}
+	s.answers["/consentRequests"] = contract.Consents{Items: []contract.Consent{}}
+	if body := s.page(c, "/consents", speaking("en")); lacks(body, "withdrawn", "on 15 June 2026 at 14:00") != nil || strings.Contains(body, "until") {
+		t.Error("of a consent that is past the page says until when it was to run, not when it ended")
+	}
+	s.isAsked()
 	body := s.page(c, "/consents/"+one.String(), speaking("en"))
 	if missing := lacks(body, "NMBS", "Gezinskorting", "Household en", "household size", "15 December 2026", "At most 3 times. At most 1 times in a week. Kept for 30 days at most.", "For your <discount>.", "You let Railways en read for Discount en en"); missing != nil {
 		t.Errorf("the page lacks %q", missing)

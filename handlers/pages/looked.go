@@ -138,7 +138,10 @@ func (p page) group(g contract.AccessGroup) look {
 		Organization: g.Organization, OrganizationName: g.OrganizationName, Outcome: g.Outcome, Predicate: g.Predicate, Procedure: g.Procedure, ProcedureLabel: g.ProcedureLabel,
 		Purpose: g.Purpose, PurposeLabel: g.PurposeLabel, Reason: g.Reason, Role: g.Role, At: g.LastAt,
 	})
-	if g.Count > 1 {
+	switch {
+	case g.Count > 1 && g.Days == 1:
+		l.when = p.say("looked.oftenDay", strconv.Itoa(g.Count), p.moment(g.FirstAt), p.moment(g.LastAt))
+	case g.Count > 1:
 		l.when = p.say("looked.often", strconv.Itoa(g.Count), strconv.Itoa(g.Days), p.moment(g.FirstAt), p.moment(g.LastAt))
 	}
 	if _, query, found := strings.Cut(string(g.Href), "?"); found {
