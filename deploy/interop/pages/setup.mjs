@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict'
 import { execFile, spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -18,6 +19,11 @@ export const check = (ok, what) => {
 const told = (await run(process.env.COFFRE, ['demo', '--data', data], { maxBuffer: 1 << 26 })).stdout
 export const numbers = told.slice(told.lastIndexOf('/signin')).match(/\b\d{11}\b/g)
 assert.ok(numbers?.length >= 2, 'the demo tells numbers to sign in with')
+const names = told.slice(told.lastIndexOf('/signin')).match(/\p{Lu}\p{Ll}+/gu)
+assert.ok(names?.length >= 4, 'the demo tells names')
+// seen is every address that was asked for and every title that was shown, said what the server says.
+const seen = new Set()
+let said = ''
 
 export const server = spawn(process.env.COFFRE, ['serve', '--dev', '--data', data, '--listen', '127.0.0.1:0', '--ops-listen', ''], { stdio: ['ignore', 'pipe', 'pipe'] })
 process.once('exit', () => server.kill('SIGKILL'))
@@ -25,6 +31,7 @@ export const served = await new Promise((resolve, reject) => {
   let text = ''
   const read = (chunk) => {
     text += chunk
+    said += chunk
     const found = text.match(/http:\/\/127\.0\.0\.1:\d+/)
     if (found) resolve(found[0])
   }
@@ -46,6 +53,7 @@ export async function visitor({ script = true, width = 360, scheme = 'light' } =
   await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }])
   // A date field's icon is the browser's own, and no host is asked for it.
   page.on('request', (r) => assert.ok(r.url().startsWith(served + '/') || r.url().startsWith('data:'), `a page asks ${r.url()}`))
+  page.on('request', (r) => seen.add(decodeURIComponent(r.url())))
   page.on('pageerror', (e) => assert.fail(`a page has an error: ${e}`))
   return { context, page }
 }
@@ -54,7 +62,35 @@ export async function go(page, path, ...statuses) {
   if (!statuses.length) statuses = [200]
   const answer = await page.goto(served + path)
   check(statuses.includes(answer.status()), `${path}: ${answer.status()}`)
+  seen.add(await page.title())
   return answer
+}
+
+// until loads a page again and again until something holds of it, and returns whether it did within
+// two minutes: what follows from an act may come later. shows has it tell something.
+export async function until(page, path, holds) {
+  for (const end = Date.now() + 120_000; Date.now() < end; await new Promise((resume) => setTimeout(resume, 100))) {
+    await go(page, path)
+    if (await holds()) return true
+  }
+  return false
+}
+export const shows = (page, path, text) => until(page, path, async () => (await page.$eval('main', (e) => e.textContent)).includes(text))
+
+// tabTo goes by the Tab key to what a selector names, and sees the focus all the way.
+export async function tabTo(page, wanted) {
+  for (let n = 0; n < 200; n++) {
+    await page.keyboard.press('Tab')
+    const now = await page.evaluate((s) => {
+      const e = document.activeElement
+      const style = getComputedStyle(e)
+      const box = e.getBoundingClientRect()
+      return { name: e.id || e.textContent.trim(), tag: e.tagName, ring: style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) >= 2, inside: box.left >= 0 && box.right <= window.innerWidth, there: e.matches(s) }
+    }, wanted)
+    if (now.tag !== 'BODY') check(now.ring && now.inside, `the focus on ${now.name} is not seen`)
+    if (now.there) return
+  }
+  assert.fail(`no key leads to ${wanted}`)
 }
 
 export async function signIn(page, number) {
@@ -86,16 +122,41 @@ export async function together(n, some, act) {
 }
 
 // invented is the national number of a person whom nobody is: born on 1 March 1980, the n-th of it.
+const everyInvented = new Set()
 export function invented(n) {
   const nine = 800301000 + n
-  return String(nine) + String(97 - (nine % 97)).padStart(2, '0')
+  const number = String(nine) + String(97 - (nine % 97)).padStart(2, '0')
+  everyInvented.add(number)
+  return number
 }
 
-// leave ends the browser and the vault, which ends as it should.
+// fetched is a file that a page leads to, as the browser's person gets it, at a path of this machine.
+export async function fetched(page, path, file) {
+  const cookie = (await page.cookies()).map((c) => `${c.name}=${c.value}`).join('; ')
+  const answer = await fetch(served + path, { headers: { Cookie: cookie } })
+  check(answer.status === 200, `${path}: ${answer.status}`)
+  const at = join(tmpdir(), file)
+  await writeFile(at, Buffer.from(await answer.arrayBuffer()))
+  return at
+}
+
+// lap tells how long something took since the last one.
+let lapped = Date.now()
+export function lap(what) {
+  console.log(`pages: ${what}: ${Math.round((Date.now() - lapped) / 1000)} s`)
+  lapped = Date.now()
+}
+
+// leave ends the browser and the vault, which ends as it should, and looks for what is personal in
+// every address, every title and whatever the vault said.
 export async function leave() {
   await browser.close()
   server.removeAllListeners('exit')
   const gone = new Promise((resolve) => server.on('exit', resolve))
   server.kill('SIGTERM')
   check((await gone) === 0, 'the vault ended as it should')
+  for (const one of [...numbers, ...names, ...everyInvented]) {
+    check(![...seen].some((text) => text.includes(one)), `an address or a title holds ${one}`)
+    check(!said.includes(one), `the server says ${one}`)
+  }
 }
