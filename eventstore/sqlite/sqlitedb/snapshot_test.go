@@ -242,3 +242,28 @@ func TestIndexesLargerThanMemory(t *testing.T) {
 		})
 	}
 }
+
+// What a query sorts does not fit into the memory of a connection.
+func TestQueriesLargerThanMemory(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.db")
+	if _, err := open(t, path, Options{}).Writer.ExecContext(t.Context(), longRows); err != nil {
+		t.Fatal(err)
+	}
+	ctx := sqlite3.WithMaxMemory(t.Context(), little)
+	db, err := Open(ctx, path, Options{Cache: 2 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	for _, query := range []string{
+		`SELECT count(DISTINCT k) FROM long`,
+		`SELECT sum(n) FROM (SELECT k, count(*) AS n FROM long GROUP BY k)`,
+		`SELECT count(*) FROM (SELECT k, row_number() OVER (ORDER BY k) FROM long)`,
+		`SELECT count(*) FROM (SELECT k FROM long UNION SELECT k FROM long)`,
+	} {
+		var n int
+		if err := db.Reader.GetContext(ctx, &n, query); err != nil || n != 40000 {
+			t.Errorf("%s: %d, %v", query, n, err)
+		}
+	}
+}

@@ -257,13 +257,12 @@ func tune(c *sqlite3.Conn, o Options, role Role) error {
 	if _, err := c.Config(sqlite3.DBCONFIG_ENABLE_QPSG, true); err != nil {
 		return fmt.Errorf("keep compiled statements: %w", err)
 	}
-	// Memory mapping turns a read error into a signal that kills the process, and
-	// temporary files would hold what the database seals: see Spill.
-	cache := o.Cache
+	// Memory mapping turns a read error into a signal that kills the process.
+	cache, sorting := o.Cache, NoSpill
 	if role == Read {
-		cache = o.ReaderCache
+		cache, sorting = o.ReaderCache, Spill
 	}
-	pragmas := fmt.Sprintf(`PRAGMA mmap_size=0; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;
+	pragmas := sorting + fmt.Sprintf(`PRAGMA mmap_size=0; PRAGMA trusted_schema=OFF;
 		PRAGMA foreign_keys=ON; PRAGMA cache_size=-%d;`, max(cache>>10, 1))
 	if role == Read {
 		if err := c.Exec(pragmas + `PRAGMA query_only=ON`); err != nil || !o.Verified {
@@ -325,11 +324,11 @@ func verified(c *sqlite3.Conn) error {
 	return nil
 }
 
-// Statements for a connection that is about to make indexes over rows without bound. It sorts
-// them in memory unless it spills, and a connection that needs more than 256 MiB of it ends the
-// process. While it spills, it sorts in a file beside the database that has no name and is gone
-// with the process; that holds what the index will hold, and may hold pages as they were before
-// the statement.
+// Statements that say where a connection sorts what does not fit into its cache. One that reads
+// spills always: into a file beside the database that has no name and is gone with the process. One
+// that writes sorts in memory, because pages as they were before a statement, which may hold what
+// was erased since, would reach such a file, too; with more than 256 MiB to sort the driver panics.
+// It spills while it makes indexes over rows without bound.
 const (
 	Spill   = `PRAGMA temp_store=FILE;`
 	NoSpill = `PRAGMA temp_store=MEMORY;`
