@@ -491,6 +491,12 @@ const follow = async (page, path, over) => {
   await page.evaluate(() => { window.kept = document.getElementById('now').textContent })
   check(await page.$eval('#refreshed', (e) => !e.hidden), 'the page says that it refreshes by itself')
   await page.waitForFunction(() => document.getElementById('now').textContent !== window.kept, { timeout: 60_000 })
+  const drawn = () => page.$$eval('svg.columns rect, svg.columns text', (all) => all.map((e) => getComputedStyle(e).fill))
+  const media = await page.createCDPSession()
+  await media.send('Emulation.setEmulatedMedia', { features: [{ name: 'forced-colors', value: 'active' }, { name: 'prefers-color-scheme', value: 'dark' }] })
+  const [paper, colours] = [await page.$eval('body', (e) => getComputedStyle(e).backgroundColor), await drawn()]
+  check(colours.length > 1 && !colours.includes(paper), `a chart is seen in forced colours: ${colours} on ${paper}`)
+  await media.detach()
   await Promise.all([page.waitForNavigation(), page.click('#refreshed a')])
   check((await page.$$eval('script', (all) => all.length)) === 0, 'somebody has stopped that')
   await context.close()
