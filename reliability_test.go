@@ -60,10 +60,10 @@ func TestReliabilityTable(t *testing.T) {
 var hardships = []hardship{
 	{"R1", "Load that comes whatever the answers take", "no errors, and times that do not grow with what waits",
 		[]string{"cmd/coffre TestKillServeUnderLoad", "handlers/api TestSixtyFourWriters"},
-		"A generator that does not wait for answers needs minutes of its own: `deploy/load/run` has k6 send what a launch day sends, against three processes of which one is killed every 20 s ([decision 85](decisions/0085-load-by-k6.md)). CI does not run it."},
+		"A generator that does not wait for answers needs minutes of its own: `deploy/load/run` has k6 send what a launch day sends, through a balancer to three processes of which one is killed every 20 s ([decision 89](decisions/0089-a-balancer-before-a-launch-day.md)). `make interop` plays a minute of it and asserts no time."},
 	{"R2", "An hour of even load", "memory, descriptors and goroutines stay level",
 		[]string{"eventstore/sqlite TestStoreSoak", "eventstore/postgres TestStoreSoak", "handlers/reactors TestR11_effectsHappenOnceWhateverIsKilled"},
-		"The slope of memory over an hour: `make soak` has to end within the time of one build. Memory under load is T7 of [performance.md](performance.md)."},
+		"The slope of memory over an hour: `make soak` has to end within the time of one build. `SHAPE=soak LENGTH=long deploy/load/run` measures it, and [performance.md](performance.md) has what a short one gave."},
 	{"R3", "Five times the load that can be served", "what is too much is refused at once and may be repeated; revocations and withdrawals have a share of their own",
 		[]string{"handlers/edge TestF30RequestsAtATimeAreBounded", "eventstore/sqlite TestOverloadByBytes", "eventstore/sqlite TestOverloadKeepsAShareForReserved", "eventstore/seal/keysdb TestFullQueue", "cmd/coffre TestImportWaitsForABusyVault"},
 		"How soon times are as before: a figure, not a test."},

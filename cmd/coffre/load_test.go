@@ -7,10 +7,12 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -31,12 +33,15 @@ var (
 	loadScript  = os.Getenv("COFFRE_LOAD_SCRIPT")  // launch.js
 	loadResults = os.Getenv("COFFRE_LOAD_RESULTS") // folder for what is measured
 	loadTrouble = os.Getenv("COFFRE_LOAD_TROUBLE") // kill, roll or none
+	loadBefore  = os.Getenv("COFFRE_LOAD_HAPROXY") // the program haproxy; "": clients go to the processes themselves
+	loadConfig  = os.Getenv("COFFRE_LOAD_CONFIG")  // haproxy.cfg
+	loadPeople  = os.Getenv("COFFRE_LOAD_PEOPLE")  // how many people have documents
 )
 
 const (
 	loadProcesses = 3
-	loadPeople    = 400
 	troubleEvery  = 20 * time.Second
+	sampledEvery  = 5 * time.Second
 )
 
 // world is what launch.js sends requests with.
@@ -62,8 +67,8 @@ type loadUse struct {
 }
 
 // TestLoad is target T19: three processes on one PostgreSQL with keys in Vault, requests that
-// begin when they are due, and every twenty seconds a process that is killed, or asked to end, and
-// started again. Every document that a client was told of is there in the end.
+// begin when they are due, and after forty seconds every twenty a process that is killed, or asked to
+// end, and started again. Every document that a client was told of is there in the end.
 func TestLoad(t *testing.T) {
 	t.Setenv("COFFRE_LIMITS", "documents.pair=1000000,calls.citizen=1000000")
 	f := newFleet(t, loadProcesses)
@@ -72,7 +77,8 @@ func TestLoad(t *testing.T) {
 		at[n] = freeAddress(t)
 	}
 	begin := func(n int) {
-		s, err := f.launchIn(f.dirs[n], "--leave-notice", "1s", "--listen", at[n])
+		began := time.Now()
+		s, err := f.launchIn(f.dirs[n], "--leave-notice", "2s", "--listen", at[n])
 		if err != nil {
 			t.Error(err)
 			return
@@ -83,6 +89,7 @@ func TestLoad(t *testing.T) {
 			t.Error(err)
 		}
 		f.all[n] = s
+		t.Logf("process %d is ready %d ms after its start", n+1, time.Since(began).Milliseconds())
 	}
 	var starts sync.WaitGroup
 	for n := range at {
@@ -92,8 +99,16 @@ func TestLoad(t *testing.T) {
 	if t.Failed() {
 		t.FailNow()
 	}
-	w := f.settleWorld(t)
-	for _, address := range at {
+	people, err := strconv.Atoi(loadPeople)
+	if err != nil || people < 1 {
+		t.Fatalf("COFFRE_LOAD_PEOPLE is how many people have documents: %v", err)
+	}
+	w := f.settleWorld(t, people)
+	sites := at
+	if loadBefore != "" {
+		sites = []string{balance(t, at)}
+	}
+	for _, address := range sites {
 		w.Sites = append(w.Sites, "http://"+address+contract.Base)
 	}
 	written := filepath.Join(t.TempDir(), "world.json") // it holds tokens
@@ -120,9 +135,16 @@ func TestLoad(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer moments.Close()
-	clock := time.NewTicker(troubleEvery)
+	samples, err := os.Create(filepath.Join(loadResults, "processes.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer samples.Close()
+	fmt.Fprintln(samples, "second,process,kilobytes,descriptors")
+	clock, look := time.NewTicker(troubleEvery), time.NewTicker(sampledEvery)
 	defer clock.Stop()
-	for n := 0; ; n = (n + 1) % loadProcesses {
+	defer look.Stop()
+	for n, calm := 0, true; ; {
 		select {
 		case err := <-ended:
 			if err != nil {
@@ -130,9 +152,13 @@ func TestLoad(t *testing.T) {
 			}
 			f.allAcknowledged(t, said)
 			return
+		case <-look.C:
+			f.sample(t, samples)
+			continue
 		case <-clock.C:
 		}
-		if loadTrouble == "none" {
+		if loadTrouble == "none" || calm {
+			calm = false // what it is like before the first is known then
 			continue
 		}
 		fmt.Fprintln(moments, time.Now().Unix())
@@ -147,13 +173,75 @@ func TestLoad(t *testing.T) {
 			f.all[n].kill()
 		}
 		begin(n)
+		n = (n + 1) % loadProcesses
+	}
+}
+
+// balance starts HAProxy before the processes, until the test ends, and returns its address.
+func balance(t *testing.T, at []string) string {
+	t.Helper()
+	front := freeAddress(t)
+	cmd := exec.CommandContext(t.Context(), loadBefore, "-db", "-f", loadConfig)
+	cmd.Env = append(os.Environ(), "AT="+front, "ONE="+at[0], "TWO="+at[1], "THREE="+at[2])
+	log, err := os.Create(filepath.Join(loadResults, "haproxy.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Wait() // it was killed
+		if err := log.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := poll(t.Context(), func() (bool, time.Time, error) {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+front+"/readyz", nil)
+		if err != nil {
+			return false, time.Time{}, err
+		}
+		answer, err := http.DefaultClient.Do(req)
+		if err != nil {
+			return false, time.Time{}, nil // it does not listen yet
+		}
+		return answer.StatusCode == http.StatusOK, time.Time{}, answer.Body.Close()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return front
+}
+
+// sample notes the memory and the descriptors of each process.
+func (f *fleet) sample(t *testing.T, to io.Writer) {
+	t.Helper()
+	for n, s := range f.all {
+		of := fmt.Sprintf("/proc/%d/", s.cmd.Process.Pid)
+		status, err := os.ReadFile(of + "status")
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		descriptors, err := os.ReadDir(of + "fd")
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		_, rest, _ := strings.Cut(string(status), "VmRSS:")
+		fields := strings.Fields(rest)
+		if len(fields) == 0 {
+			t.Errorf("process %d has no memory", n)
+			continue
+		}
+		fmt.Fprintf(to, "%d,%d,%s,%d\n", time.Now().Unix(), n+1, fields[0], len(descriptors))
 	}
 }
 
 // settleWorld has people with documents and consents in the vault.
-func (f *fleet) settleWorld(t *testing.T) world {
+func (f *fleet) settleWorld(t *testing.T, people int) world {
 	t.Helper()
-	w := world{Purpose: "familyDiscount", Citizens: make([]loadCitizen, loadPeople), Uses: make([]loadUse, loadPeople), People: make([]string, loadPeople),
+	w := world{Purpose: "familyDiscount", Citizens: make([]loadCitizen, people), Uses: make([]loadUse, people), People: make([]string, people),
 		Document: map[string]any{"documentType": "householdComposition", "validFrom": "2026-01-01", "content": json.RawMessage(household(1))}}
 	mint := func(g token.Grant) string {
 		g.Scopes = edge.Scopes(g.Role)
@@ -207,7 +295,7 @@ func (f *fleet) settleWorld(t *testing.T) world {
 			}
 		})
 	}
-	for n := range loadPeople {
+	for n := range people {
 		next <- n
 	}
 	close(next)

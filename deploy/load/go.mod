@@ -2,7 +2,10 @@ module loadplot
 
 go 1.26.0
 
-require gonum.org/v1/plot v0.16.0
+require (
+	gonum.org/v1/gonum v0.16.0
+	gonum.org/v1/plot v0.16.0
+)
 
 require (
 	buf.build/gen/go/gogo/protobuf/protocolbuffers/go v1.36.5-20210810001428-4df00b267f94.1 // indirect

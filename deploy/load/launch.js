@@ -1,10 +1,11 @@
 // The load of a launch day: citizens open their wallets and ask who read them, consumers read
 // under consents, sources issue. Requests begin at a rate that does not wait for answers, so that
 // slow answers are not hidden by requests that were never sent. A client that gets no answer, or
-// is told to come back, tries twice more, with the same key, at the next process.
+// is told to come back, tries twice more, with the same key, at the next address where there are several.
 //
 // Variables: WORLD, the file that coffre's test or you wrote (README.md); PEAK, requests begun in a
-// second at the peak; SECONDS_LONG, how long the peak lasts; SHAPE: ramp, launch or soak.
+// second at the peak; SECONDS_LONG, how long the peak lasts; SHAPE: ramp, launch or soak; ON_TIME: must,
+// or any where a machine too busy to begin requests in time is no failure.
 import http from 'k6/http';
 import { check, sleep } from 'k6';
 import { SharedArray } from 'k6/data';
@@ -31,9 +32,10 @@ if (!shape) {
 
 export const options = {
   scenarios: { day: { ...shape, timeUnit: '1s', preAllocatedVUs: 64, maxVUs: 2000 } },
-  thresholds: {
+  thresholds: shape === shapes.ramp ? {} : { // a ramp looks for the rate at which that ends
     answered: ['rate>=0.9995'], // target T19
-    dropped_iterations: ['count==0'], // requests that could not begin when they were due
+    // Requests that could not begin when they were due.
+    ...(__ENV.ON_TIME === 'any' ? {} : { dropped_iterations: ['count==0'] }),
   },
   summaryTrendStats: ['med', 'p(95)', 'p(99)', 'max'],
   discardResponseBodies: false,
