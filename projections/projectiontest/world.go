@@ -51,12 +51,18 @@ func NewWorld() *World {
 // its leaf and position.
 func (w *World) Record(t testing.TB, s eventstore.Stream, citizen domain.CitizenID, event any) Recorded {
 	t.Helper()
+	return w.RecordAt(t, time.Now(), s, citizen, event)
+}
+
+// RecordAt is Record at another moment, whole microseconds of it.
+func (w *World) RecordAt(t testing.TB, moment time.Time, s eventstore.Stream, citizen domain.CitizenID, event any) Recorded {
+	t.Helper()
 	typ, clear, personal, err := codec.Catalog.Encode(event)
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := eventstore.Record{
-		ID: uuid.New(), Type: typ, Clear: clear, Time: time.Now().UTC().Truncate(time.Microsecond),
+		ID: uuid.New(), Type: typ, Clear: clear, Time: moment.UTC().Truncate(time.Microsecond),
 		Meta: meta(event),
 	}
 	r.Stream, r.Revision = s, eventstore.AnyRevision

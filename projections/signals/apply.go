@@ -2,6 +2,8 @@ package signals
 
 import (
 	"context"
+	"math"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -44,8 +46,29 @@ var opened = map[access.Opened]bool{access.OpenedDocument: true, access.OpenedPr
 
 // Apply implements projections.Projection.
 func (s *Signals) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Event, leaf int64) error {
-	t := telling{tx, e, leaf}
-	switch f := e.Data.(type) {
+	oldest := unknown
+	return apply(ctx, telling{tx, e, leaf, &oldest})
+}
+
+// ApplyAll implements projections.Gathering: what is too old is looked for only where something may
+// be, and not after each signal. It keeps a moment in microseconds that no signal is older than.
+func (s *Signals) ApplyAll(ctx context.Context, tx *projections.Tx, events []projections.Taken) error {
+	oldest, known := tx.Kept().(int64)
+	if !known {
+		oldest = unknown
+	}
+	for _, one := range events {
+		if err := apply(ctx, telling{tx, *one.Event, one.Leaf, &oldest}); err != nil {
+			return err
+		}
+	}
+	tx.Keep(oldest)
+	return nil
+}
+
+func apply(ctx context.Context, t telling) error {
+	tx := t.tx
+	switch f := t.e.Data.(type) {
 	case access.Authorized:
 		if f.Role != domain.RoleConsumer || f.Document.IsZero() || !opened[f.Kind] {
 			return nil
@@ -95,10 +118,14 @@ func (s *Signals) Apply(ctx context.Context, tx *projections.Tx, e eventstore.Ev
 
 // telling is one event with the transaction that its signals are written in.
 type telling struct {
-	tx   *projections.Tx
-	e    eventstore.Event
-	leaf int64
+	tx     *projections.Tx
+	e      eventstore.Event
+	leaf   int64
+	oldest *int64 // no signal is older than this moment
 }
+
+// unknown is older than every signal.
+const unknown int64 = math.MinInt64
 
 // document changes the document's row and tells its issuer and its readers.
 func (t telling) document(ctx context.Context, event document.Event) (err error) {
@@ -138,7 +165,20 @@ func (t telling) tell(ctx context.Context, statement string, what What, id uuid.
 	if _, err := t.tx.Exec(ctx, statement, t.leaf, t.e.ID[:], string(what), t.e.Time.UnixMicro(), id[:]); err != nil {
 		return err
 	}
-	_, err := t.tx.Exec(ctx, forget, t.e.Time.Add(-Keep).UnixMicro())
+	return t.forget(ctx)
+}
+
+// forget deletes the signals of the days that lie further back than Keep, once they do: of a long
+// log built at once it would else be a statement for each signal, and PostgreSQL passes over what a
+// transaction has deleted each time.
+func (t telling) forget(ctx context.Context) error {
+	*t.oldest = min(*t.oldest, t.e.Time.UnixMicro())
+	before := t.e.Time.Add(-Keep).Truncate(24 * time.Hour).UnixMicro()
+	if *t.oldest >= before {
+		return nil
+	}
+	*t.oldest = before
+	_, err := t.tx.Exec(ctx, forget, before)
 	return err
 }
 
@@ -162,6 +202,5 @@ func (t telling) tellParty(ctx context.Context, id uuid.UUID, what What, roles .
 			return err
 		}
 	}
-	_, err := t.tx.Exec(ctx, forget, t.e.Time.Add(-Keep).UnixMicro())
-	return err
+	return t.forget(ctx)
 }

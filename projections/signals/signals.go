@@ -23,13 +23,14 @@ import (
 	"coffre/projections"
 )
 
-// Keep is how long a signal is kept, counted back from the newest one.
+// Keep is how long a signal is kept at least, counted back from the newest one; it goes with the
+// others of its day in UTC.
 const Keep = 90 * 24 * time.Hour
 
 // Signals is the projection and its queries, which may be called concurrently.
 type Signals struct{ view projections.View }
 
-var _ projections.Projection = (*Signals)(nil)
+var _ projections.Gathering = (*Signals)(nil)
 
 // New returns signals that answer projections.ErrNotReady until a runner has built them.
 func New() *Signals { return &Signals{} }
@@ -38,7 +39,7 @@ func New() *Signals { return &Signals{} }
 func (s *Signals) Name() string { return "signals" }
 
 // Version implements projections.Projection.
-func (s *Signals) Version() int { return 2 }
+func (s *Signals) Version() int { return 3 }
 
 // Categories implements projections.Projection.
 func (s *Signals) Categories() []string {

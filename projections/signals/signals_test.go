@@ -69,6 +69,46 @@ func TestProjection(t *testing.T) {
 	projectiontest.Run(t, func() projections.Projection { return signals.New() }, func(t testing.TB, w *projectiontest.World) {
 		tell(t, w)
 		projectiontest.NewStory(w, 15).Tell(t, 60)
+		months(t, w)
+	})
+}
+
+// months records changes of one document over some months, one of them by a clock that was set back,
+// and returns their leaves.
+func months(t testing.TB, w *projectiontest.World) (leaves []int64) {
+	t.Helper()
+	one := domain.DocumentID{UUID: uuid.UUID{77}}
+	s := stream("document", one.UUID)
+	for i, days := range []int{0, 1, 1, 40, 91, -200, 91} {
+		day := noon.AddDate(0, 0, days)
+		var what any = document.Suspended{Document: one, Reason: "underReview", At: day}
+		switch {
+		case i == 0:
+			what = document.Issued{Document: one, Citizen: ana, Type: cardOf, Issuer: source, At: day, Personal: &document.IssuedPersonal{}}
+		case i%2 == 0:
+			what = document.Reinstated{Document: one, At: day}
+		}
+		leaves = append(leaves, w.RecordAt(t, day, s, ana, what).Leaf)
+	}
+	return leaves
+}
+
+// A signal is kept for ninety days, and until its day in UTC is over; one by a clock that was set back
+// goes with the next.
+func TestOldSignalsAreForgotten(t *testing.T) {
+	projectiontest.OnEach(t, func(t *testing.T, place func(testing.TB) string) {
+		w, model := projectiontest.NewWorld(), signals.New()
+		running := projectiontest.Start(t, w.Store, place(t), model)
+		leaves := months(t, w)
+		running.CaughtUp(t)
+		all, err := model.Of(t.Context(), domain.RoleIssuer, source, signals.Filter{}, time.Time{}, -1, 100)
+		var got []int64
+		for _, one := range all {
+			got = append(got, one.Leaf)
+		}
+		if want := []int64{leaves[1], leaves[2], leaves[3], leaves[4], leaves[6]}; err != nil || !reflect.DeepEqual(got, want) {
+			t.Errorf("leaves %d, want %d: %v", got, want, err)
+		}
 	})
 }
 
