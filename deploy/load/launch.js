@@ -52,6 +52,9 @@ const acts = {
 
 const triesAtMost = 3;
 const waits = [0.1, 1]; // seconds before the second and the third try
+// A process that was killed may have had the first try: until it is back, or half a minute at most,
+// others answer that the request is being handled, and its client asks again each second.
+const beingHandled = 30;
 
 function pick(list) {
   return list[Math.floor(Math.random() * list.length)];
@@ -78,6 +81,11 @@ function send(act, method, path, token, body, want) {
     }
     const site = world.sites[(first + n) % world.sites.length];
     answer = http.request(method, site + path, body, { headers, timeout: '10s', tags: { name: act }, responseType: 'text' });
+    for (let asked = 0; asked < beingHandled && answer.status === 409 && String(answer.body).includes('requestInFlight'); asked++) {
+      again.add(1);
+      sleep(1);
+      answer = http.request(method, site + path, body, { headers, timeout: '10s', tags: { name: act }, responseType: 'text' });
+    }
     if (answer.status === want) {
       break;
     }
