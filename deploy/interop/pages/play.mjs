@@ -521,10 +521,16 @@ for (const one of everybody) {
   await context.close()
 }
 const looks = [360, 1280].flatMap((width) => ['light', 'dark'].flatMap((scheme) => everybody.map((one) => ({ width, scheme, one }))))
+let entered = Promise.resolve() // one after the other: a page that opens takes the keys of another
 await together(looks.length, 2, async (n) => {
   const { width, scheme, one } = looks[n]
-  const { context, page } = await visitor({ width, scheme })
-  await one.enter(page)
+  const entering = entered.then(async () => {
+    const opened = await visitor({ width, scheme })
+    await one.enter(opened.page)
+    return opened
+  })
+  entered = entering
+  const { context, page } = await entering
   for (const path of shown(one)) {
     for (const lang of languages) {
       const what = `${path} ${lang} ${width} ${scheme}`

@@ -48,6 +48,7 @@ export async function visitor({ script = true, width = 360, scheme = 'light' } =
   const context = await browser.createBrowserContext()
   const page = await context.newPage()
   await page.setBypassCSP(script) // for axe alone; without script nothing is injected
+  await page.emulateFocusedPage(true) // also while another page is in front
   await page.setJavaScriptEnabled(script)
   await page.setViewport({ width, height: 640, deviceScaleFactor: 1 })
   await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }])
