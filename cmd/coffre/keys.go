@@ -19,7 +19,7 @@ func newKeys(p *program) *cobra.Command {
 		`  coffre keys status --data data
   coffre keys rotate --data data
   coffre keys check --data data`,
-		newKeysStatus(p), newKeysRotate(p), newKeysRetire(p), newKeysTrim(p), newKeysCheck(p), newKeysRestore(p))
+		newKeysStatus(p), newKeysSchedule(p), newKeysRotate(p), newKeysRetire(p), newKeysTrim(p), newKeysCheck(p), newKeysRestore(p))
 }
 
 func newKeysStatus(p *program) *cobra.Command {

@@ -37,6 +37,22 @@ func (l Ledger) Rotations(ctx context.Context) ([]Rotation, error) {
 	return out, unavailable(ctx, "read rotations", err)
 }
 
+// Made returns when the ring was made, and with it the first version that it knows of the
+// key-encryption key: the ring keeps no other time of that one.
+func (l Ledger) Made(ctx context.Context) (time.Time, error) {
+	rows, err := l.ring.deploymentRows(ctx)
+	if err != nil {
+		return time.Time{}, unavailable(ctx, "read when the ring was made", err)
+	}
+	var first int64
+	for i, row := range rows {
+		if i == 0 || row.Created < first {
+			first = row.Created
+		}
+	}
+	return timeOf(first), nil
+}
+
 // TrimmedVersion is a version of the key-encryption key that exists no more.
 type TrimmedVersion struct {
 	Version int

@@ -33,7 +33,7 @@ func TestKeysRotate(t *testing.T) {
 	tv.household(t, 1)
 	ana := tv.person(t, 1)
 	before := tv.keys(t)
-	if len(before.KeyEncryptionKeys) != 1 || before.DataKeys != 1 || before.ContentKeys != 1 || before.Rotation.State != "" || before.Provider == "" {
+	if len(before.KeyEncryptionKeys) != 1 || before.DataKeys != 1 || before.ContentKeys != 1 || before.Rotation.State != "" || before.Provider == "" || before.KeyEncryptionKeys[0].CreatedAt.IsZero() {
 		t.Fatalf("%+v", before)
 	}
 	tv.stop() // so that it is under way

@@ -37,8 +37,15 @@ func (work *Worker) KeyState(ctx context.Context) (contract.KeyState, error) {
 	for version := range course {
 		s.ByVersion[version] += 0
 	}
-	for _, version := range slices.Sorted(maps.Keys(s.ByVersion)) {
+	made, err := work.Keys.Ledger().Made(ctx)
+	if err != nil {
+		return contract.KeyState{}, err
+	}
+	for i, version := range slices.Sorted(maps.Keys(s.ByVersion)) {
 		c := course[version]
+		if i == 0 && c.Rotated.IsZero() {
+			c.Rotated = made
+		}
 		state.KeyEncryptionKeys = append(state.KeyEncryptionKeys, contract.KeyEncryptionKey{
 			Version: version, Current: version == s.Versions.Latest, Wraps: int64(s.ByVersion[version]),
 			CreatedAt: c.Rotated, RewrappedAt: c.Rewrapped, RetiredAt: c.Retired, TrimmedAt: c.Trimmed,
