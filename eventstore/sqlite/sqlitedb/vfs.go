@@ -3,7 +3,6 @@ package sqlitedb
 import (
 	"errors"
 	"os"
-	"sync"
 	"syscall"
 
 	"github.com/ncruces/go-sqlite3"
@@ -23,18 +22,10 @@ type fileSystem struct {
 	dir string
 }
 
-var (
-	placesMu sync.Mutex
-	places   = map[string]bool{}
-)
-
 // register returns the name of the file system of the databases in dir.
 func register(dir string) string {
 	name := "coffre " + dir
-	placesMu.Lock()
-	defer placesMu.Unlock()
-	if !places[name] {
-		places[name] = true
+	if vfs.Find(name) == nil { // of two that find none both register the same
 		vfs.Register(name, fileSystem{vfs.Find("os").(vfs.VFSFilename), dir})
 	}
 	return name
