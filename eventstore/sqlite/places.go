@@ -270,7 +270,7 @@ func (q *sequencer) keepPlaces() error {
 }
 
 // readTail remembers the places of the records after the settled position: those that the
-// transactions left, or where these cannot be read those that the records name.
+// transactions left, and where these end or cannot be read those that the records name.
 func (q *sequencer) readTail() error {
 	if q.store.tail.start(q.settled); q.form == indexedForm {
 		return nil
@@ -278,14 +278,58 @@ func (q *sequencer) readTail() error {
 	if err := q.readRecent(); err == nil || !damage(err) && !errors.Is(err, eventstore.ErrIntegrity) {
 		return err
 	}
-	q.store.tail.start(q.settled)
 	return q.eachRow(`SELECT position, stream, revision FROM events WHERE position > ? ORDER BY position`, func(s *sqlite3.Stmt) error {
+		if s.ColumnInt64(0) < q.store.tail.next() {
+			return nil // the transactions said so much
+		}
 		for next := q.store.tail.next(); next < s.ColumnInt64(0); next++ {
 			q.store.tail.add(place{position: next}) // missing: of no stream
 		}
 		q.store.tail.add(place{s.ColumnInt64(1), eventstore.Revision(s.ColumnInt64(2)), s.ColumnInt64(0)})
 		return nil
 	})
+}
+
+// rememberStrays asks findStrays until it answers, and then no more.
+func rememberStrays(settled, head int64) func(*reader) (map[int64]bool, error) {
+	var mu sync.Mutex
+	var strays map[int64]bool
+	return func(r *reader) (_ map[int64]bool, err error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if strays == nil {
+			strays, err = r.findStrays(settled, head)
+		}
+		return strays, err
+	}
+}
+
+// findStrays returns the streams that a record after the settled position names, though it is
+// not where the stream's records are said to lie. Either may be what is damaged.
+func (r *reader) findStrays(settled, head int64) (map[int64]bool, error) {
+	strays := map[int64]bool{}
+	s, _, err := r.conn.Prepare(`SELECT position, stream, revision FROM events WHERE position > ? AND position <= ?`)
+	if err != nil {
+		return nil, err
+	}
+	defer s.Close()
+	if err := errors.Join(s.BindInt64(1, settled), s.BindInt64(2, head)); err != nil {
+		return nil, err
+	}
+	for s.Step() {
+		position, stream, revision := s.ColumnInt64(0), s.ColumnInt64(1), eventstore.Revision(s.ColumnInt64(2))
+		positions, _, err := r.lookup.of(stream, revision, head, 1)
+		if err != nil && !damage(err) {
+			return nil, err
+		}
+		if len(positions) == 0 || positions[0] != position {
+			strays[stream] = true
+		}
+	}
+	if err := s.Err(); err != nil && !damage(err) { // what cannot be read names no stream
+		return nil, err
+	}
+	return strays, nil
 }
 
 func (q *sequencer) readRecent() error {

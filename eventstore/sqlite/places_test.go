@@ -228,14 +228,20 @@ func TestWrongPlaces(t *testing.T) {
 	}
 }
 
-// TestFlippedPlaces flips bytes of the page of places.
+// TestFlippedPlaces flips bytes of the pages that say where records lie.
 func TestFlippedPlaces(t *testing.T) {
+	for _, table := range []string{"places", "recent"} {
+		t.Run(table, func(t *testing.T) { flipPlaces(t, table) })
+	}
+}
+
+func flipPlaces(t *testing.T, table string) {
 	dir, want := moved(t)
 	file, err := os.ReadFile(filepath.Join(dir, FileName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	start := pageOf(t, dir, "places")
+	start := pageOf(t, dir, table)
 	flips := 0
 	for i := range pageSize - 8 {
 		if file[start+i] == 0 && i > 16 {

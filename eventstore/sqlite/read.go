@@ -200,6 +200,13 @@ func (s *Store) streamPage(ctx context.Context, name eventstore.Stream, from eve
 				return nil
 			}
 		}
+		if !missing && len(positions) < n && s.strays != nil {
+			strays, err := s.strays(r)
+			if err != nil {
+				return err
+			}
+			missing = strays[number]
+		}
 		if missing {
 			return &eventstore.Corrupt{Stream: name, Revision: from}
 		}

@@ -80,6 +80,9 @@ type Store struct {
 	tail  tail
 	words atomic.Pointer[words]
 	ends  *ends
+	// strays, of a log that is served whatever its tail holds, remembers what findStrays
+	// answered first.
+	strays func(*reader) (map[int64]bool, error)
 
 	mu     sync.Mutex
 	grown  chan struct{} // closed and replaced when head grows
@@ -153,7 +156,9 @@ func open(ctx context.Context, dir string, o Options) (_ *Store, err error) {
 			s.readers <- r
 		}
 	}
-	if err == nil && !o.ServeDamaged {
+	if o.ServeDamaged {
+		s.strays = rememberStrays(s.sequencer.settled, s.sequencer.last)
+	} else if err == nil {
 		err = s.verifyTail(ctx)
 	}
 	if err != nil {
