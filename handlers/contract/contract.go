@@ -7,6 +7,7 @@
 package contract
 
 //go:generate go tool oapi-codegen -config oapi-codegen.yaml -o gen.go openapi.yaml
+//go:generate go test -run ^TestTheBriefFormIsTheContract$ . -update
 
 import (
 	_ "embed"

@@ -2,20 +2,15 @@ package edge
 
 import (
 	"cmp"
-	_ "embed"
-	"fmt"
-	"maps"
 	"net/http"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 
-	"github.com/getkin/kin-openapi/openapi3"
-
 	"coffre/domain"
 	"coffre/handlers/contract"
+	"coffre/handlers/contract/brief"
 )
 
 // operation is one operation of the contract, compiled for checking requests.
@@ -95,55 +90,33 @@ const (
 )
 
 // operations returns the contract's operations, by pattern; nobody changes them. It panics
-// when the embedded contract uses a feature that this package cannot check: a broken
-// program.
+// when the contract uses a feature that this package cannot check: a broken program.
 var operations = sync.OnceValue(compile)
 
 func compile() map[string]*operation {
-	doc, err := openapi3.NewLoader().LoadFromData(contractYAML)
-	if err != nil {
-		panic(fmt.Errorf("openapi.yaml: %w", err))
-	}
-	c := compiler{shapes: make(map[*openapi3.Schema]*shape)}
-	all := make(map[string]*operation)
-	for path, item := range doc.Paths.Map() {
-		for method, op := range item.Operations() {
-			o := c.operation(method, path, item, op)
-			all[o.pattern] = o
-		}
+	read := brief.Read()
+	c := compiler{schemas: read.Schemas, shapes: make([]*shape, len(read.Schemas))}
+	all := make(map[string]*operation, len(read.Operations))
+	for _, op := range read.Operations {
+		o := c.operation(op)
+		all[o.pattern] = o
 	}
 	return all
 }
 
-type compiler struct{ shapes map[*openapi3.Schema]*shape }
+type compiler struct {
+	schemas []brief.Schema
+	shapes  []*shape // of each schema; nil until it is asked for
+}
 
-func (c *compiler) operation(method, path string, item *openapi3.PathItem, op *openapi3.Operation) *operation {
+func (c *compiler) operation(op brief.Operation) *operation {
 	o := &operation{
-		id: op.OperationID, pattern: method + " " + contract.Base + path, summary: op.Summary,
-		public:  isPublic(op),
-		invites: isPublic(op) && len(*op.Security) > 0,
-		query:   make(map[string]parameter),
-		maxBody: MaxBody,
+		id: op.ID, pattern: op.Method + " " + contract.Base + op.Path, summary: op.Summary, roles: op.Roles, public: op.Public, invites: op.Invites, scope: op.Scope,
+		query: make(map[string]parameter), files: op.Files, maxBody: cmp.Or(op.MaxBody, MaxBody), success: op.Success,
 	}
-	for status := range op.Responses.Map() {
-		if n, err := strconv.Atoi(status); err == nil && n < 300 && (o.success == 0 || n < o.success) {
-			o.success = n
-		}
-	}
-	if roles, ok := op.Extensions["x-roles"].([]any); ok {
-		for _, r := range roles {
-			o.roles = append(o.roles, domain.Role(r.(string)))
-		}
-	}
-	if !o.public {
-		o.scope = (*op.Security)[0]["CoffreOauth"][0]
-	}
-	if n, ok := op.Extensions["x-max-body-bytes"].(float64); ok {
-		o.maxBody = int64(n)
-	}
-	for _, ref := range slices.Concat(item.Parameters, op.Parameters) {
-		p := parameter{name: ref.Value.Name, required: ref.Value.Required, shape: c.shape(ref.Value.Schema)}
-		switch ref.Value.In {
+	for _, in := range op.Parameters {
+		p := parameter{name: in.Name, required: in.Required, shape: c.shape(in.Schema)}
+		switch in.In {
 		case "path":
 			o.path = append(o.path, p)
 		case "query":
@@ -166,69 +139,58 @@ func (c *compiler) operation(method, path string, item *openapi3.PathItem, op *o
 			o.header = append(o.header, p)
 		}
 	}
-	if op.RequestBody != nil {
-		if media := op.RequestBody.Value.Content["application/json"]; media != nil {
-			o.body = c.shape(media.Schema)
-			o.lenient = o.body.kind == object && len(o.body.required)+len(o.body.choices) == 0
-		} else {
-			o.files = slices.Collect(maps.Keys(op.RequestBody.Value.Content))
-		}
+	if op.Body != nil {
+		o.body = c.shape(*op.Body)
+		o.lenient = o.body.kind == object && len(o.body.required)+len(o.body.choices) == 0
 	}
 	return o
 }
 
-// isPublic reports whether the contract lets everybody call an operation: it needs no
-// security, or none is among the alternatives.
-func isPublic(op *openapi3.Operation) bool {
-	return op.Security != nil && (len(*op.Security) == 0 || slices.ContainsFunc(*op.Security, func(need openapi3.SecurityRequirement) bool { return len(need) == 0 }))
-}
-
-func (c *compiler) shape(ref *openapi3.SchemaRef) *shape {
-	in := ref.Value
-	if s := c.shapes[in]; s != nil {
+func (c *compiler) shape(n int) *shape {
+	if s := c.shapes[n]; s != nil {
 		return s
 	}
-	s := &shape{min: int64(in.MinLength), enum: stringsOf(in.Enum)}
-	c.shapes[in] = s
+	in := c.schemas[n]
+	s := &shape{min: in.MinLength, enum: in.Enum}
+	c.shapes[n] = s
 	switch {
-	case in.Type.Is("object") && in.AdditionalProperties.Has != nil && *in.AdditionalProperties.Has:
+	case in.Type == "object" && in.Open:
 		s.kind = anyObject
-	case in.Type.Is("object"):
-		s.kind, s.required, s.members = object, in.Required, make(map[string]member)
-		for name, property := range in.Properties {
+	case in.Type == "object":
+		s.kind, s.required, s.members = object, in.Required, make(map[string]member, len(in.Members))
+		for name, property := range in.Members {
 			s.members[name] = member{c.shape(property), len(s.members)}
 		}
 		if len(s.members) > 64 {
 			panic("openapi.yaml: an object with more than 64 members")
 		}
-		choices, _ := in.Extensions["x-exactly-one-of"].([]any)
-		for _, groups := range choices {
-			s.choices = append(s.choices, s.choice(groups.([]any)))
+		for _, groups := range in.Choices {
+			s.choices = append(s.choices, s.choice(groups))
 		}
-	case in.Type.Is("array"):
-		s.kind, s.item, s.min = array, c.shape(in.Items), int64(in.MinItems)
+	case in.Type == "array":
+		s.kind, s.item, s.min = array, c.shape(in.Items), in.MinItems
 		if in.MaxItems != nil {
-			s.max, s.bounded = int64(*in.MaxItems), true
+			s.max, s.bounded = *in.MaxItems, true
 		}
-	case in.Type.Is("string"):
+	case in.Type == "string":
 		s.kind = text
 		if in.MaxLength != nil {
-			s.max, s.bounded = int64(*in.MaxLength), true
+			s.max, s.bounded = *in.MaxLength, true
 		}
 		s.text(in)
-	case in.Type.Is("integer"):
+	case in.Type == "integer":
 		s.kind = integer
 		s.min, s.max, s.bounded = -1<<53, 1<<53, true
 		if in.Format == "int32" {
 			s.min, s.max = -1<<31, 1<<31-1
 		}
 		if in.Min != nil {
-			s.min = int64(*in.Min)
+			s.min = *in.Min
 		}
 		if in.Max != nil {
-			s.max = int64(*in.Max)
+			s.max = *in.Max
 		}
-	case in.Type.Is("boolean"):
+	case in.Type == "boolean":
 		s.kind = boolean
 	default:
 		panic("openapi.yaml: a schema of a kind the gate does not know")
@@ -236,13 +198,13 @@ func (c *compiler) shape(ref *openapi3.SchemaRef) *shape {
 	return s
 }
 
-func (s *shape) choice(groups []any) choice {
+func (s *shape) choice(groups [][]string) choice {
 	var c choice
 	var words []string
 	for _, g := range groups {
 		var group uint64
-		words = append(words, cmp.Or(strings.Join(stringsOf(g.([]any)), " with "), "none of them"))
-		for _, name := range stringsOf(g.([]any)) {
+		words = append(words, cmp.Or(strings.Join(g, " with "), "none of them"))
+		for _, name := range g {
 			m, known := s.members[name]
 			if !known {
 				panic("openapi.yaml: x-exactly-one-of names what is no member")
@@ -260,40 +222,30 @@ func (s *shape) choice(groups []any) choice {
 
 // text chooses the check of a string beyond its length: a parser where the type is known,
 // which is also faster, else the schema's pattern.
-func (s *shape) text(in *openapi3.Schema) {
-	goType, _ := in.Extensions["x-go-type"].(string)
-	s.example, _ = in.Example.(string)
+func (s *shape) text(in brief.Schema) {
+	s.example = in.Example
 	switch {
-	case in.Format == "uuid" || goType == "uuid.UUID":
+	case in.Format == "uuid" || in.GoType == "uuid.UUID":
 		s.check, s.isID, s.form = checkID, true, "a UUID (RFC 9562)"
 		s.example = cmp.Or(s.example, "0b7f9c1e-4a53-5d1c-9a77-2f0e6d1b8c44")
 	case in.Format == "date-time":
 		s.check, s.form = func(v string) error { _, err := domain.ParseTime(v); return err }, "an RFC 3339 date-time with an offset"
 		s.example = cmp.Or(s.example, "2026-03-01T12:00:00Z or 2026-03-01T13:00:00+01:00")
-	case goType == "domain.Date":
+	case in.GoType == "domain.Date":
 		s.check, s.issue = func(v string) error { _, err := domain.ParseDate(v); return err }, issueStructure
 		s.form = "a day of the calendar as yyyy-MM-dd"
-	case goType == "wire.SSIN":
+	case in.GoType == "wire.SSIN":
 		s.check, s.issue = func(v string) error { _, err := domain.ParseSSIN(v); return err }, issueStructure
 		s.form = "eleven digits without other characters, of which the last two check the others"
-	case goType == "domain.Organisation":
+	case in.GoType == "domain.Organisation":
 		s.check, s.issue = func(v string) error { _, err := domain.ParseOrganisation(v); return err }, issueStructure
 		s.form = "ten digits without other characters, the first 0 or 1, of which the last two check the others"
 	case in.Pattern != "":
 		s.pattern = regexp.MustCompile(in.Pattern)
-		words, _ := in.Extensions["x-form"].(string)
-		s.form = cmp.Or(words, "text that matches "+in.Pattern)
+		s.form = cmp.Or(in.Form, "text that matches "+in.Pattern)
 	case in.Format != "":
 		s.form = "text in the format " + in.Format
 	}
-}
-
-func stringsOf(in []any) []string {
-	out := make([]string, 0, len(in))
-	for _, w := range in {
-		out = append(out, w.(string))
-	}
-	return out
 }
 
 // Patterns lists the routes of the contract, by path and then method, in the form

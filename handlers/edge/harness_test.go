@@ -108,7 +108,7 @@ type call = apitest.Call
 // calls returns a good request for every operation of the contract.
 func calls(t testing.TB) []call {
 	t.Helper()
-	readContract.Do(func() { contractCalls = apitest.Calls(t, contractYAML) })
+	readContract.Do(func() { contractCalls = apitest.Calls(t, contract.YAML()) })
 	var all []call
 	for _, c := range contractCalls {
 		c.Header = c.Header.Clone()

@@ -455,7 +455,7 @@ func TestIssuesAreBounded(t *testing.T) {
 	if p := refused(t, e.send(c.Request(c.Body)), 400, belgifPrefix+"badRequest"); len(p.Issues) != maxIssues {
 		t.Errorf("%d issues", len(p.Issues))
 	}
-	doc, err := openapi3.NewLoader().LoadFromData(contractYAML)
+	doc, err := openapi3.NewLoader().LoadFromData(contract.YAML())
 	if err != nil {
 		t.Fatal(err)
 	}

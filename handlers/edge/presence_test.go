@@ -520,3 +520,11 @@ func TestF11IfNoneMatch(t *testing.T) {
 		t.Errorf("only %d answers have a tag", tagged)
 	}
 }
+
+func stringsOf(in []any) []string {
+	out := make([]string, 0, len(in))
+	for _, w := range in {
+		out = append(out, w.(string))
+	}
+	return out
+}

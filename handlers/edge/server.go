@@ -460,9 +460,6 @@ func (s *Server) serveReady(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write([]byte("ready\n")) // nothing to do about a client that left
 }
 
-// contractYAML is the contract that the gate is compiled from; nobody changes it.
-var contractYAML = contract.YAML()
-
 // servedContract returns the contract as callers get it, and its entity tag.
 var servedContract = sync.OnceValues(func() (plain []byte, tag string) {
 	plain = contract.Plain()

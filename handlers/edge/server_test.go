@@ -407,7 +407,7 @@ func TestGeneratedCodeBehindTheGate(t *testing.T) {
 // Whatever goes wrong at the edge, the answer is what the contract says.
 func TestEdgeAnswersAreInTheContract(t *testing.T) {
 	s := newServer()
-	v := apitest.Validating(t, contractYAML, s.Handler(whole{s: s}))
+	v := apitest.Validating(t, contract.YAML(), s.Handler(whole{s: s}))
 	for _, c := range calls(t) {
 		for _, bearer := range []string{"", "nobody", "expired", "away", "scopeless", c.Header.Get("Authorization")} {
 			for _, body := range [][]byte{c.Body, []byte("x")} {
