@@ -126,7 +126,7 @@ var errAuthorization = &token.Rejection{
 // presented returns what the Authorization header presents; false where it is none.
 func presented(r *http.Request, values []string) (p token.Presented, formed bool) {
 	scheme, value, found := strings.Cut(values[0], " ")
-	p = token.Presented{Token: value, DPoP: strings.EqualFold(scheme, "DPoP"), Proofs: r.Header["Dpop"], Method: r.Method, Path: r.URL.EscapedPath()}
+	p = token.Presented{Token: value, DPoP: strings.EqualFold(scheme, "DPoP"), Proofs: r.Header["Dpop"], Method: r.Method, Path: r.URL.EscapedPath(), Certificate: shown(r.Context())}
 	return p, len(values) == 1 && found && value != "" && (p.DPoP || strings.EqualFold(scheme, "Bearer"))
 }
 

@@ -13,7 +13,7 @@ import (
 // smuggling, RFC 9112 section 11.2): it takes a length beside chunks, lengths given twice,
 // lines without a carriage return, and values that go on in the next line. On these
 // connections such a request is answered 400, and the connection is closed. The requests
-// must come in clear: TLS ends in front.
+// must come in clear: TLS ends in front, or in the listener that is given (SecureListener).
 func StrictListener(l net.Listener) net.Listener { return strictListener{l} }
 
 type strictListener struct{ net.Listener }

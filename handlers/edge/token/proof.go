@@ -19,8 +19,8 @@ import (
 )
 
 // binding says what a caller has to hold beside the token (the claim cnf, RFC 7800): nothing,
-// or the private key with a thumbprint.
-type binding struct{ thumbprint string }
+// the private key with a thumbprint, or that of a certificate, shown on the connection.
+type binding struct{ thumbprint, certificate string }
 
 // bindingOf returns what a token is bound to. A binding that this vault cannot check is
 // refused, so that a bound token never counts as a plain one.
@@ -33,14 +33,12 @@ func bindingOf(c claims) (binding, error) {
 	if v.Kind() != '{' || json.Unmarshal(v, &members) != nil {
 		return binding{}, reject("cnf", "is not an object")
 	}
-	if members.has("x5t#S256") {
-		return binding{}, reject("cnf.x5t#S256", "the access token is bound to a TLS client certificate (RFC 8705), which this vault does not see; use DPoP")
+	thumbprint, _, noKey := members.text("jkt")
+	certificate, _, noCertificate := members.text("x5t#S256")
+	if noKey != nil || noCertificate != nil || len(members) != 1 || thumbprint+certificate == "" {
+		return binding{}, reject("cnf", "the access token is bound in a way that this vault cannot check; use DPoP, or a TLS client certificate")
 	}
-	thumbprint, _, err := members.text("jkt")
-	if err != nil || thumbprint == "" || len(members) != 1 {
-		return binding{}, reject("cnf", "the access token is bound in a way that this vault cannot check; use DPoP")
-	}
-	return binding{thumbprint}, nil
+	return binding{thumbprint, certificate}, nil
 }
 
 // held checks that whoever presents a token holds what it is bound to.
@@ -51,8 +49,10 @@ func (v *Verifier) held(ctx context.Context, p Presented, b binding) error {
 		return nil
 	case !bound && !p.DPoP:
 		return reject("cnf", "a proof (header DPoP) came with an access token that is bound to no key")
-	case !bound:
-		return reject("cnf", "the access token is bound to no key, so it does not come with the scheme DPoP")
+	case !bound, b.thumbprint == "" && (p.DPoP || len(p.Proofs) > 0):
+		return reject("cnf", "the access token is bound to no key, so it does not come with the scheme DPoP or a proof")
+	case b.thumbprint == "":
+		return heldCertificate(p.Certificate, b.certificate)
 	case v.Proofs == nil || v.Proofs.Public == nil:
 		return reject("cnf.jkt", "the access token is bound to a key, and this vault takes no proofs: its operator has to name its public URL")
 	case !p.DPoP:
@@ -61,6 +61,18 @@ func (v *Verifier) held(ctx context.Context, p Presented, b binding) error {
 		return r
 	}
 	return v.Proofs.judge(ctx, p, b.thumbprint, v.now())
+}
+
+// heldCertificate checks that a token that is bound to a certificate came over a connection on
+// which its holder showed it (RFC 8705, section 3).
+func heldCertificate(shown [sha256.Size]byte, bound string) error {
+	switch {
+	case shown == [sha256.Size]byte{}:
+		return reject("cnf.x5t#S256", "the access token is bound to a TLS client certificate (RFC 8705), and the connection showed none that this vault trusts")
+	case base64.RawURLEncoding.EncodeToString(shown[:]) != bound:
+		return reject("cnf.x5t#S256", "the access token is bound to another TLS client certificate than the connection showed")
+	}
+	return nil
 }
 
 // Limits of a proof, and of the time in which it counts.

@@ -8,6 +8,7 @@ import (
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
 	"errors"
 	"maps"
 	"net/url"
@@ -316,6 +317,52 @@ func TestBoundTokensAreNoBearerTokens(t *testing.T) {
 	}
 }
 
+// A token that is bound to a certificate counts over a connection on which that certificate was
+// shown, also when it is remembered, and neither with the scheme DPoP nor with a proof.
+func TestTokensBoundToACertificate(t *testing.T) {
+	v, _ := bound(func() time.Time { return now })
+	mine, others := sha256.Sum256([]byte("mine")), sha256.Sum256([]byte("another's"))
+	token := raw(edHeader, payload(map[string]any{"cnf": map[string]any{"x5t#S256": base64.RawURLEncoding.EncodeToString(mine[:])}}), withEd)
+	over := func(certificate [sha256.Size]byte, change func(*Presented)) Presented {
+		p := Bearer(token)
+		p.Certificate = certificate
+		if change != nil {
+			change(&p)
+		}
+		return p
+	}
+	for range 2 {
+		for name, tc := range map[string]struct {
+			p     Presented
+			check string
+		}{
+			"over a connection without one": {over([sha256.Size]byte{}, nil), "cnf.x5t#S256"},
+			"over one with another":         {over(others, nil), "cnf.x5t#S256"},
+			"with the scheme DPoP":          {over(mine, func(p *Presented) { p.DPoP = true }), "cnf"},
+			"with a proof":                  {over(mine, func(p *Presented) { p.Proofs = []string{"x"} }), "cnf"},
+		} {
+			if _, err := v.Authenticate(t.Context(), tc.p); check(err) != tc.check {
+				t.Errorf("%s: %v, want %s", name, err, tc.check)
+			}
+		}
+		if _, err := v.Authenticate(t.Context(), over(mine, nil)); err != nil {
+			t.Error(err)
+		}
+	}
+	for name, cnf := range map[string]any{"twice bound": map[string]any{"x5t#S256": "x", "jkt": "x"}, "to nothing": map[string]any{"x5t#S256": ""}, "to a number": map[string]any{"x5t#S256": 1}} {
+		p := over(mine, nil)
+		p.Token = raw(edHeader, payload(map[string]any{"cnf": cnf}), withEd)
+		if _, err := v.Authenticate(t.Context(), p); check(err) != "cnf" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	plain := over(others, nil)
+	plain.Token = raw(edHeader, payload(nil), withEd)
+	if _, err := v.Authenticate(t.Context(), plain); err != nil {
+		t.Errorf("a token that is bound to nothing, over a connection with a certificate: %v", err)
+	}
+}
+
 // A nonce counts for two to four minutes, in every process, and changes.
 func TestNonceOfProofs(t *testing.T) {
 	clock := now
@@ -344,7 +391,7 @@ func TestNonceOfProofs(t *testing.T) {
 	h := holders()["ES256"]
 	token := h.token()
 	late := h.claims(v, token, map[string]any{"iat": now.Add(nonceStep).Unix()})
-	if clock = now.Add(nonceStep); v.held(t.Context(), with(token, raw(h.header(), late, h.sign)), binding{h.jkt}) != nil {
+	if clock = now.Add(nonceStep); v.held(t.Context(), with(token, raw(h.header(), late, h.sign)), binding{thumbprint: h.jkt}) != nil {
 		t.Error("the nonce of the step before does not count")
 	}
 }

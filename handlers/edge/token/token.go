@@ -122,6 +122,9 @@ type Presented struct {
 	Proofs []string // values of the header DPoP
 	Method string
 	Path   string // of the request's target, as it was sent, without the query
+	// Certificate is the SHA-256 of the certificate of the client that the connection showed
+	// and an authority vouches for (RFC 8705); zero when there is none.
+	Certificate [sha256.Size]byte
 }
 
 // Bearer returns a token presented as a bearer token.
