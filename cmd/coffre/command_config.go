@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strings"
 
@@ -128,7 +129,7 @@ func (p *program) judge(cmd *cobra.Command, as string, decide func(*cobra.Comman
 		if err != nil {
 			return err
 		}
-		if _, err := o.vaultOptions(); err != nil {
+		if _, err := o.vaultOptions(slog.New(slog.DiscardHandler)); err != nil {
 			return &exitError{exitUsage, err}
 		}
 		return nil

@@ -21,11 +21,12 @@ import (
 // serveOptions are the flags and the configuration of a server; check finds mistakes.
 type serveOptions struct {
 	Data     vault.DataDir
-	Listen   string // host:port; "": only the control socket
-	Ops      string // host:port for operators; "": not at all
-	Dev      bool   // tokens of `coffre token` count
-	Registry string // folder to publish when the log has no registry; "": the one in the binary
-	Belgif   string // folder with the Belgian code lists; "": labels as in the registry
+	Listen   string                 // host:port; "": only the control socket
+	TLS      vault.CertificateFiles // without a certificate TLS ends in front
+	Ops      string                 // host:port for operators; "": not at all
+	Dev      bool                   // tokens of `coffre token` count
+	Registry string                 // folder to publish when the log has no registry; "": the one in the binary
+	Belgif   string                 // folder with the Belgian code lists; "": labels as in the registry
 
 	OIDC   *vault.OIDCConfig  // nil: none
 	Login  *vault.LoginConfig // nil: no pages but with Dev
@@ -87,6 +88,10 @@ may end. None of them destroys or replaces keys: run coffre destroyer and coffre
 beside them, each with a role of its own at the database and at Vault (coffre store
 prepare), or one process with --alone, for a vault on one machine. Addresses come from the flags or from COFFRE_STORE, COFFRE_READMODELS and
 COFFRE_KEYS, passwords from the variables, PGPASSWORD or PGPASSFILE.
+
+With --tls-cert and --tls-key TLS ends here and not in front; --tls-client-ca-file names the authorities
+of partners, which then have to show a certificate of theirs. The files are read again when they change
+(docs/tls.md).
 
 With COFFRE_VAULT_ADDR the keys lie in HashiCorp Vault, and with --oidc-issuer any
 address may be served then; deploy/vault/README.md names the other variables.
@@ -158,6 +163,7 @@ them; coffre config explain tells what counts and from where, coffre config chec
 	f := cmd.Flags()
 	f.StringVar(&data, "data", "", "the vault's data `directory`")
 	f.StringVar(&o.Listen, "listen", "127.0.0.1:8080", "`address` to serve on; port 0 takes a free one")
+	o.tlsFlags(cmd)
 	o.opsFlag(f, "127.0.0.1:0")
 	f.BoolVar(&o.Dev, "dev", false, "trust the tokens of 'coffre token', on loopback only")
 	f.StringVar(&o.Registry, "registry", "", "`directory` of the registry to begin with (default: the samples in this program)")
@@ -165,7 +171,7 @@ them; coffre config explain tells what counts and from where, coffre config chec
 	for _, s := range vault.OIDCSettings {
 		f.String(s.Flag, "", s.Usage)
 	}
-	f.String("public-url", "", "`URL` where callers reach the vault, for proofs of possession (default: http:// and the address of --listen, on loopback)")
+	f.String("public-url", "", "`URL` where callers reach the vault, for proofs of possession (default: the address of --listen, on loopback)")
 	f.String("pages-client", "", "`id` of the client as which the pages log people in at the OpenID provider (default: no pages)")
 	f.String("pages-client-secret-file", "", "`file` with that client's secret (default: a public client)")
 	f.String("pages-scopes", "", "`scopes` that the pages ask the provider for, with commas between (default: openid and those of every role that has pages)")
@@ -306,7 +312,7 @@ func (o *serveOptions) configureIdentity(env func(string) string, cmd *cobra.Com
 			err = errors.Join(err, errors.New("--public-url (COFFRE_PUBLIC_URL) is https://..., or http on loopback"))
 		}
 	case listens == nil && loopback(host) && port != "0":
-		o.Public = &url.URL{Scheme: "http", Host: o.Listen}
+		o.Public = &url.URL{Scheme: o.scheme(), Host: o.Listen}
 	}
 	if client := said("pages-client", "COFFRE_PAGES_CLIENT"); client != "" {
 		var wrong error
@@ -358,10 +364,44 @@ func (o serveOptions) check() error {
 	if o.Traces.Ratio < 0 || o.Traces.Ratio > 1 {
 		return usage("--traces-ratio is a number from 0 to 1")
 	}
-	if err := o.checkOps(); err != nil {
+	if err := errors.Join(o.checkTLS(), o.checkOps()); err != nil {
 		return err
 	}
 	return o.Kurrent.check()
+}
+
+// tlsFlags registers the files of the certificate for callers.
+func (o *serveOptions) tlsFlags(cmd *cobra.Command) {
+	named := func(name string) string {
+		return "--" + name + " (" + setting{key: name}.variable() + ")"
+	}
+	o.TLS.Setting, o.TLS.KeySetting, o.TLS.CASetting = named("tls-cert"), named("tls-key"), named("tls-client-ca-file")
+	f := cmd.Flags()
+	f.StringVar(&o.TLS.CertFile, "tls-cert", "", "`file` with the certificate of --listen and those up to its authority, PEM; read again when it changes (default: TLS ends in front)")
+	f.StringVar(&o.TLS.KeyFile, "tls-key", "", "`file` with the certificate's key, PEM; likewise")
+	f.StringVar(&o.TLS.CAFile, "tls-client-ca-file", "", "`file` of PEM certificates of authorities: issuers and consumers have to show a certificate of theirs; likewise (default: nobody is asked for one)")
+	for _, name := range []string{"tls-cert", "tls-key", "tls-client-ca-file"} {
+		_ = cmd.MarkFlagFilename(name) // only for flags that are not there
+	}
+}
+
+// checkTLS refuses files that do nothing without others.
+func (o serveOptions) checkTLS() error {
+	switch {
+	case (o.TLS.CertFile == "") != (o.TLS.KeyFile == ""):
+		return usage("%s and %s go together", o.TLS.Setting, o.TLS.KeySetting)
+	case o.TLS.CertFile == "" && o.TLS.CAFile != "":
+		return usage("%s needs %s: where TLS ends in front, clients show their certificates there", o.TLS.CASetting, o.TLS.Setting)
+	}
+	return nil
+}
+
+// scheme is that of the addresses where callers are served.
+func (o serveOptions) scheme() string {
+	if o.TLS.CertFile != "" {
+		return "https"
+	}
+	return "http"
 }
 
 // checkOps refuses an address for operators that is none, or the public one.
@@ -396,18 +436,18 @@ func safeAddress(address string) bool {
 // whatToTry returns the commands that a person who started a server may type next.
 func whatToTry(o serveOptions, program, address string) string {
 	if !o.Dev {
-		return fmt.Sprintf("Coffre serves http://%s, data in %s. Ctrl-C ends it.\n", address, o.Data)
+		return fmt.Sprintf("Coffre serves %s://%s, data in %s. Ctrl-C ends it.\n", o.scheme(), address, o.Data)
 	}
-	return fmt.Sprintf(`Coffre serves http://%[1]s, data in %[2]s. Try, in another terminal:
+	return fmt.Sprintf(`Coffre serves %[1]s, data in %[2]s. Try, in another terminal:
 
   %[3]s demo --data %[2]s
-  open http://%[1]s/signin and sign in with a number that the demo tells
+  open %[1]s/signin and sign in with a number that the demo tells
   T=$(%[3]s token --data %[2]s --role issuer --org 0206731645)
-  curl -H "Authorization: Bearer $T" -H 'Content-Type: application/json' -d '{}' http://%[1]s/vault/v1/documents/query
-  open http://%[1]s/doc
+  curl -H "Authorization: Bearer $T" -H 'Content-Type: application/json' -d '{}' %[1]s/vault/v1/documents/query
+  open %[1]s/doc
 
 Ctrl-C ends it.
-`, address, o.Data, program)
+`, o.scheme()+"://"+address, o.Data, program)
 }
 
 // isContact reports whether a text is an address of e-mail alone, or of a page.

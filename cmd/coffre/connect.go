@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -50,6 +51,8 @@ type where struct {
 	data      string
 	url       string
 	tokenFile string
+	// Of a vault elsewhere: certificates to trust, and what is shown to it.
+	caFile, clientCert, clientKey string
 	// why and reference are what the control socket asks operators of a vault with an
 	// OpenID provider.
 	why, reference string
@@ -82,10 +85,20 @@ func (w *where) place(cmd *cobra.Command) {
 	f.StringVar(&w.data, "data", "", "the vault's data `directory` on this machine")
 	f.StringVar(&w.url, "url", "", "a vault elsewhere, as `https://host` (needs --token-file)")
 	f.StringVar(&w.tokenFile, "token-file", "", "`file` with the bearer token for --url; - is standard input")
+	f.StringVar(&w.caFile, "ca-file", "", "with --url, a `file` of PEM certificates to trust (default: the system's)")
+	f.StringVar(&w.clientCert, "client-cert", "", "with --url, a `file` with the certificate to show, PEM (needs --client-key)")
+	f.StringVar(&w.clientKey, "client-key", "", "with --client-cert, the `file` with its key, PEM")
 	f.StringVar(&w.why, "why", "", "with --data, the `reason` of this work, which goes on record: "+strings.Join(workReasons, ", "))
 	f.StringVar(&w.reference, "case", "", "with --why, the `reference` of the case this is part of; a keyed hash of it goes on record")
 	cmd.MarkFlagsMutuallyExclusive("data", "url")
 	cmd.MarkFlagsMutuallyExclusive("url", "why")
+	cmd.MarkFlagsRequiredTogether("client-cert", "client-key")
+	for _, name := range []string{"ca-file", "client-cert"} {
+		cmd.MarkFlagsMutuallyExclusive("data", name)
+	}
+	for _, name := range []string{"ca-file", "client-cert", "client-key"} {
+		_ = cmd.MarkFlagFilename(name) // only for flags that are not there
+	}
 	complete(cmd, "why", workReasons...)
 	_ = cmd.MarkFlagDirname("data") // only for a flag that is not there
 	_ = cmd.MarkFlagFilename("token-file")
@@ -206,16 +219,50 @@ func (p *program) connectRemote(w where) (connection, error) {
 		}
 		bearer = func() (string, error) { return word, nil }
 	}
+	secure, err := w.secure()
+	if err != nil {
+		return nil, &exitError{exitUsage, err}
+	}
 	transport := &http.Transport{
 		Proxy:           http.ProxyFromEnvironment,
 		DialContext:     (&net.Dialer{Timeout: dialTime}).DialContext,
-		TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}, ForceAttemptHTTP2: true,
+		TLSClientConfig: secure, ForceAttemptHTTP2: true,
 		MaxIdleConnsPerHost: inFlight, IdleConnTimeout: time.Minute, ResponseHeaderTimeout: callTime,
 	}
 	return remote{&client.Client{
 		Base: strings.TrimSuffix(w.url, "/") + pathUnder(u), HTTP: httpClient(transport), Seen: new(client.Position),
 		Token: bearer,
 	}}, nil
+}
+
+// secure says whom a vault elsewhere is to be, and who this is.
+func (w where) secure() (*tls.Config, error) {
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if w.caFile != "" {
+		text, err := files.ReadSmall(w.caFile)
+		if err != nil {
+			return nil, fmt.Errorf("--ca-file: %w", err)
+		}
+		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(text) {
+			return nil, errors.New("--ca-file: there is no certificate in PEM")
+		}
+	}
+	if w.clientCert != "" {
+		cert, err := files.ReadSmall(w.clientCert)
+		if err != nil {
+			return nil, fmt.Errorf("--client-cert: %w", err)
+		}
+		key, err := files.ReadSmall(w.clientKey)
+		if err != nil {
+			return nil, fmt.Errorf("--client-key: %w", err)
+		}
+		pair, err := tls.X509KeyPair(cert, key)
+		if err != nil {
+			return nil, errors.New("--client-cert and --client-key: these are no certificate in PEM and the key that belongs to it")
+		}
+		c.Certificates = []tls.Certificate{pair}
+	}
+	return c, nil
 }
 
 // pathUnder returns the contract's base path, or nothing for a URL that ends with it.

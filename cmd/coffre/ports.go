@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"sync/atomic"
 
+	"coffre/cmd/coffre/vault"
 	"coffre/handlers/edge"
 )
 
@@ -26,16 +27,21 @@ func newPorts(logger *slog.Logger) *ports {
 	return &ports{logger: logger, stopped: make(chan error, maxPorts)}
 }
 
-// open listens to an address and answers with a handler until another one takes its place.
-func (p *ports) open(ctx context.Context, address string, first http.Handler) (where string, r *relay, err error) {
+// open listens to an address and answers with a handler until another one takes its place, over
+// TLS where there are certificates.
+func (p *ports) open(ctx context.Context, address string, secure *vault.Certificates, first http.Handler) (where string, r *relay, err error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return "", nil, err
 	}
+	where = l.Addr().String()
+	if secure != nil {
+		l = secure.Listener(l)
+	}
 	r = &relay{}
 	r.become(first)
 	p.serve(edge.NewHTTPServer(r), l)
-	return l.Addr().String(), r, nil
+	return where, r, nil
 }
 
 // serve answers on a listener.

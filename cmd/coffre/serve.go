@@ -61,7 +61,7 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	defer func() { err = errors.Join(err, release()) }()
 
 	logger := slog.New(slog.NewJSONHandler(t.Err, nil))
-	vo, err := o.vaultOptions()
+	vo, err := o.vaultOptions(logger)
 	if err != nil {
 		return err
 	}
@@ -73,14 +73,14 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 	try := o.dutyBanner()
 	var answers, tells *relay
 	if o.Listen != "" {
-		address, r, err := ports.open(ctx, o.Listen, public)
+		address, r, err := ports.open(ctx, o.Listen, vo.Certificates, public)
 		if err != nil {
 			return fmt.Errorf("listen: %w", err)
 		}
 		answers, try = r, o.banner()+whatToTry(o, t.name(), address)
 	}
 	if o.Ops != "" {
-		address, r, err := ports.open(ctx, o.Ops, operators)
+		address, r, err := ports.open(ctx, o.Ops, nil, operators)
 		if err != nil {
 			return fmt.Errorf("listen for operators: %w", err)
 		}
@@ -146,10 +146,15 @@ func serve(ctx context.Context, t terminal, o serveOptions) (err error) {
 }
 
 // vaultOptions reads the files that the options name, and says how the vault is opened.
-func (o serveOptions) vaultOptions() (vo vault.Options, err error) {
+func (o serveOptions) vaultOptions(logger *slog.Logger) (vo vault.Options, err error) {
 	vo = vault.Options{
-		OIDC: o.OIDC, Login: o.Login, Contact: o.Contact, Public: o.Public, Dev: o.Dev,
+		OIDC: o.OIDC, Login: o.Login, Contact: o.Contact, KurrentCertFile: o.Kurrent.CertFile, Public: o.Public, Dev: o.Dev,
 		Transit: o.Vault, Blobs: o.Blobs, Retentions: o.Retentions, SuppressionReview: o.Review, Stores: o.Stores, Checkpoints: o.Checkpoints, Witnesses: o.Witnesses, Limits: o.Limits, Duty: o.Duty,
+	}
+	if o.TLS.CertFile != "" {
+		if vo.Certificates, err = o.TLS.Read(logger, time.Now); err != nil {
+			return vo, err
+		}
 	}
 	if o.Registry != "" {
 		vo.Registry = os.DirFS(o.Registry)

@@ -38,6 +38,7 @@ func (s setting) variable() string {
 // which vault a command is about is never said from afar.
 var settings = []setting{
 	{key: "listen", fill: true},
+	{key: "tls-cert", fill: true, file: true}, {key: "tls-key", fill: true, file: true}, {key: "tls-client-ca-file", fill: true, file: true},
 	{key: "ops-listen", fill: true},
 	{key: "public-url"},
 	{key: "dev", fill: true},

@@ -225,6 +225,8 @@ func TestEachMistakeIsToldInOneLine(t *testing.T) {
 		{dev + "blobs: s3://files\n", nil, nil, []string{"COFFRE_BLOBS_ENDPOINT is needed"}},
 		{dev + "webhook-url: https://hooks.example\n", nil, nil, []string{"coffre.yaml:2", "--webhook-url goes with --webhook-secret-file"}},
 		{dev + "kurrent-users: " + there + "\n", nil, nil, []string{"coffre.yaml:2", "--kurrent-listen"}},
+		{dev + "tls-cert: " + there + "\n", nil, nil, []string{"coffre.yaml:2", "--tls-cert", "--tls-key", "go together"}},
+		{dev + "tls-client-ca-file: " + there + "\n", nil, nil, []string{"coffre.yaml:2", "--tls-client-ca-file", "--tls-cert"}},
 		{dev + "witness-networks: 10.0.0.0/8\n", nil, nil, []string{"COFFRE_WITNESS_POLICY"}},
 		{dev + "pages-client: coffre\n", nil, nil, []string{"coffre.yaml:2", "--pages-client", "--oidc-issuer"}},
 		// Files that are not there, or hold something else.

@@ -38,6 +38,21 @@ func ReadAtMost(r io.Reader, limit int64) ([]byte, error) {
 	return b, err
 }
 
+// MaxSmall bounds a file of certificates or of headers, in bytes.
+const MaxSmall = 1 << 20
+
+// ReadSmall reads a small file whole. No error repeats its path.
+func ReadSmall(path string) (_ []byte, err error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errors.New("there is no such file")
+	} else if err != nil {
+		return nil, Cause(err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return ReadAtMost(f, MaxSmall)
+}
+
 // WriteWhole puts what write writes at path, readable by its owner only: whole,
 // or not at all.
 func WriteWhole(path string, write func(io.Writer) error) error {

@@ -98,7 +98,7 @@ func openBlobs(ctx context.Context, dir DataDir, config *BlobsConfig) (_ blob.St
 
 func openBucket(ctx context.Context, config *BlobsConfig) (*s3.Store, error) {
 	o := s3.Options{Endpoint: config.Endpoint, Region: config.Region, Bucket: config.Bucket, Prefix: config.Prefix, AccessKey: config.AccessKey}
-	secret, err := readSmall(config.SecretKeyFile)
+	secret, err := files.ReadSmall(config.SecretKeyFile)
 	if err != nil {
 		return nil, fmt.Errorf("COFFRE_BLOBS_SECRET_KEY_FILE: %w", err)
 	}
@@ -152,19 +152,4 @@ func (d DataDir) keepsFiles() (here bool, err error) {
 		return false, fmt.Errorf("data directory: %w", files.Cause(err))
 	}
 	return here, nil
-}
-
-// maxPEM bounds a file of certificates, in bytes.
-const maxPEM = 1 << 20
-
-// readSmall reads a small file whole.
-func readSmall(path string) (_ []byte, err error) {
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, errors.New("there is no such file")
-	} else if err != nil {
-		return nil, files.Cause(err)
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	return files.ReadAtMost(f, maxPEM)
 }

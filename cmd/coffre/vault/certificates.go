@@ -8,6 +8,8 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"coffre/cmd/coffre/files"
 )
 
 // trustFile is a file of certificates that the vault trusts where it calls others. Whoever asks
@@ -26,8 +28,11 @@ type trustFile struct {
 // certificateNotice is how long before its end a certificate is told of.
 const certificateNotice = 14 * 24 * time.Hour
 
-// trustFiles are those that the options name.
-func (o Options) trustFiles() (all []*trustFile) {
+// ender says which certificate ends soon, or ended, or cannot be read; "" when none does.
+type ender interface{ ending(now time.Time) string }
+
+// trustFiles are those that the options name, and what the process shows itself.
+func (o Options) trustFiles() (all []ender) {
 	add := func(setting, path string) {
 		if path != "" {
 			all = append(all, &trustFile{setting: setting, path: path})
@@ -42,6 +47,10 @@ func (o Options) trustFiles() (all []*trustFile) {
 	if o.OIDC != nil {
 		add("COFFRE_OIDC_CA_FILE", o.OIDC.CAFile)
 	}
+	add("COFFRE_KURRENT_CERT", o.KurrentCertFile)
+	if o.Certificates != nil {
+		all = append(all, o.Certificates)
+	}
 	return all
 }
 
@@ -53,13 +62,19 @@ func (f *trustFile) ending(now time.Time) string {
 	if err != nil {
 		return "the certificates of " + f.setting + " cannot be read"
 	}
+	return endingOf(f.setting, first, now)
+}
+
+// endingOf says that a certificate of a setting ends soon, or ended, where first is the end of
+// the one that ends first; "" when none does.
+func endingOf(setting string, first, now time.Time) string {
 	switch {
 	case first.IsZero():
-		return "there is no certificate in the file of " + f.setting
+		return "there is no certificate in the file of " + setting
 	case now.After(first):
-		return fmt.Sprintf("a certificate in the file of %s ended on %s", f.setting, first.UTC().Format(time.DateOnly))
+		return fmt.Sprintf("a certificate in the file of %s ended on %s", setting, first.UTC().Format(time.DateOnly))
 	case first.Sub(now) < certificateNotice:
-		return fmt.Sprintf("a certificate in the file of %s ends on %s", f.setting, first.UTC().Format(time.DateOnly))
+		return fmt.Sprintf("a certificate in the file of %s ends on %s", setting, first.UTC().Format(time.DateOnly))
 	}
 	return ""
 }
@@ -80,19 +95,24 @@ func (f *trustFile) firstEnd() (time.Time, error) {
 	if f.read && info.Size() == f.size && info.ModTime().Equal(f.changed) {
 		return f.first, nil
 	}
-	text, err := readSmall(f.path)
+	text, err := files.ReadSmall(f.path)
 	if err != nil {
 		return time.Time{}, err
 	}
-	f.read, f.size, f.changed, f.first = true, info.Size(), info.ModTime(), time.Time{}
+	f.read, f.size, f.changed, f.first = true, info.Size(), info.ModTime(), firstEnd(text)
+	return f.first, nil
+}
+
+// firstEnd returns when the certificate in PEM ends that ends first; zero when there is none.
+func firstEnd(text []byte) (first time.Time) {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {
 			continue
 		}
 		c, err := x509.ParseCertificate(block.Bytes)
-		if err == nil && (f.first.IsZero() || c.NotAfter.Before(f.first)) {
-			f.first = c.NotAfter
+		if err == nil && (first.IsZero() || c.NotAfter.Before(first)) {
+			first = c.NotAfter
 		}
 	}
-	return f.first, nil
+	return first
 }

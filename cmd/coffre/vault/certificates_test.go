@@ -79,7 +79,7 @@ func TestHealthTellsOfACertificateThatEnds(t *testing.T) {
 	if status, reasons := v.Condition(t.Context()); status != "UP" || len(reasons) != 0 {
 		t.Fatalf("%s: %q", status, reasons)
 	}
-	v.trusts = []*trustFile{{setting: "COFFRE_BLOBS_CA_FILE", path: filepath.Join(t.TempDir(), "gone.pem")}}
+	v.trusts = []ender{&trustFile{setting: "COFFRE_BLOBS_CA_FILE", path: filepath.Join(t.TempDir(), "gone.pem")}}
 	if status, reasons := v.Condition(t.Context()); status != "DEGRADED" || len(reasons) != 1 || reasons[0] != "the certificates of COFFRE_BLOBS_CA_FILE cannot be read" {
 		t.Errorf("%s: %q", status, reasons)
 	}

@@ -47,6 +47,9 @@ func (a *assembly) makeHandlers(context.Context) error {
 		return server, server.Handler(operations{server, a.Core})
 	}
 	_, a.control = serving(edge.ControlSocket{Own: own, Provided: a.provided}, nil)
+	if a.o.Certificates.AskClients() {
+		provider = edge.Certified{Authenticator: provider}
+	}
 	public, handler := serving(provider, nonce)
 	m.underWay = public.UnderWay
 	a.handler, a.operators = handler, public.Operators()

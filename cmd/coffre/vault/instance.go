@@ -62,7 +62,7 @@ type Instance struct {
 	spans       *otlp.Provider                   // with tracer
 	publisher   *transparency.Publisher
 	cosigning   *transparency.Witnesses
-	trusts      []*trustFile   // certificates to trust where others are called
+	trusts      []ender        // certificates to trust where others are called, and the own
 	failed      chan error     // a part that had to go on has stopped
 	closers     []func() error // in the order of opening
 	opened      atomic.Bool    // every read model has answered that could

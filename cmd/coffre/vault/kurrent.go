@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"time"
 
 	"coffre/eventstore/kurrent/wire"
 	"coffre/handlers/edge"
@@ -31,11 +32,15 @@ func (o KurrentListener) Offer(ctx context.Context, offered wire.Options, failed
 	}
 	options := "tls=false"
 	if o.CertFile != "" {
-		pair, err := tls.LoadX509KeyPair(o.CertFile, o.KeyFile)
+		shown, err := CertificateFiles{
+			Setting: "--kurrent-cert (COFFRE_KURRENT_CERT)", CertFile: o.CertFile, KeySetting: "--kurrent-key (COFFRE_KURRENT_KEY)", KeyFile: o.KeyFile,
+		}.Read(offered.Logger, time.Now)
 		if err != nil {
-			return "", nil, fmt.Errorf("--kurrent-cert: %w", err)
+			return "", nil, err
 		}
-		offered.TLS = &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12}
+		offered.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+			return &shown.Config().Certificates[0], nil
+		}}
 		options = "tls=true"
 	}
 	if o.UsersFile != "" {

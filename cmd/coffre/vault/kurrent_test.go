@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
@@ -91,6 +92,36 @@ func TestKurrentPortRefusesAmbiguousRequests(t *testing.T) {
 			c.Close()
 		}
 		end()
+	}
+}
+
+// TestTheCertificateForKurrentIsReadAgain when its files changed.
+func TestTheCertificateForKurrentIsReadAgain(t *testing.T) {
+	f, a := certtest.Make(t), certtest.NewAuthority(t)
+	where, end, err := KurrentListener{Listen: "127.0.0.1:0", CertFile: f.Cert, KeyFile: f.Key}.Offer(t.Context(), wire.Options{Store: memory.New(), Logger: slog.New(slog.DiscardHandler)}, make(chan error, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer end()
+	shown := func() string {
+		c, err := tls.Dial("tcp", strings.TrimPrefix(where[:strings.Index(where, "?")], "esdb://"), &tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		return c.ConnectionState().PeerCertificates[0].SerialNumber.String()
+	}
+	first := shown()
+	cert, key := a.Issue(t, certtest.Loopback())
+	for path, text := range map[string][]byte{f.Cert: cert, f.Key: key} {
+		if err := os.WriteFile(path, text, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for shown() == first {
+		if t.Context().Err() != nil {
+			t.Fatal("the certificate that was replaced is still shown")
+		}
 	}
 }
 

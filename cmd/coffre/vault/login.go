@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"coffre/cmd/coffre/files"
 	"coffre/domain"
 	"coffre/handlers/acting"
 	"coffre/handlers/edge"
@@ -37,7 +38,7 @@ func ReadLogin(id, secretFile, scopes string) (*LoginConfig, error) {
 		c.Scopes = splitList(scopes)
 	}
 	if secretFile != "" {
-		text, err := readSmall(secretFile)
+		text, err := files.ReadSmall(secretFile)
 		if err != nil {
 			return nil, fmt.Errorf("the secret of the pages' client: %w", err)
 		}

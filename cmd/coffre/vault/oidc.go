@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"coffre/cmd/coffre/files"
 	"coffre/domain"
 	"coffre/domain/audit"
 	"coffre/eventstore/replays"
@@ -140,7 +141,7 @@ func ReadOIDC(typed func(flag string) (string, bool), lookup func(string) string
 func (c *OIDCConfig) Provider() (audit.Provider, error) {
 	certificates := ""
 	if c.CAFile != "" {
-		text, err := readSmall(c.CAFile)
+		text, err := files.ReadSmall(c.CAFile)
 		if err != nil {
 			return audit.Provider{}, fmt.Errorf("certificates to trust at the identity provider: %w", err)
 		}
@@ -194,7 +195,7 @@ func numberOf(err error) error {
 
 // trusted returns the certificates of a PEM file.
 func trusted(path string) (*x509.CertPool, error) {
-	text, err := readSmall(path)
+	text, err := files.ReadSmall(path)
 	if err != nil {
 		return nil, err
 	}

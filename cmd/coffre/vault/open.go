@@ -75,6 +75,11 @@ type Options struct {
 	Login *LoginConfig
 	// Contact is the address that the pages name for people who cannot use one; "": none.
 	Contact string
+	// Certificates are what the process shows to those who connect, and whom it trusts there; nil:
+	// TLS ends in front of it.
+	Certificates *Certificates
+	// KurrentCertFile is what KurrentDB's clients are shown, whose end is looked at; "": nothing.
+	KurrentCertFile string
 	// Public is where callers reach the vault, as they write it; nil: tokens that are bound to
 	// a key are refused.
 	Public *url.URL

@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/net/http/httpguts"
 
+	"coffre/cmd/coffre/files"
 	"coffre/eventstore/spans"
 	"coffre/eventstore/spans/otlp"
 	"coffre/handlers/edge"
@@ -46,7 +47,7 @@ func (c TracesConfig) Read() (*Traces, error) {
 		return nil, fmt.Errorf("--traces-endpoint (COFFRE_TRACES_ENDPOINT): %w", err)
 	}
 	if c.HeadersFile != "" {
-		text, err := readSmall(c.HeadersFile)
+		text, err := files.ReadSmall(c.HeadersFile)
 		if err == nil {
 			t.Headers, err = headersIn(string(text))
 		}
