@@ -117,6 +117,12 @@ oidc-ca: {{ . }}
 {{- if $v.webhook.url }}
 webhook: {{ $v.webhook.secret }}
 {{- end }}
+{{- with $v.tls.secret }}
+tls: {{ . }}
+{{- end }}
+{{- with $v.tls.clientCASecret }}
+tls-clients: {{ . }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
