@@ -21,6 +21,16 @@ var (
 	ErrNotOwner = errors.New("keysdb: the key database was not prepared for this release: its owner has to run coffre store prepare")
 )
 
+// at returns how many steps of a component were run, or -1 where that is not known. It waits for
+// nobody's turn: a start asks it of each component, while other processes write.
+func (db *DB) at(ctx context.Context, component string) (steps int) {
+	// Of a database without tables, or one that is away, the transaction tells.
+	if err := db.writes.db.GetContext(ctx, &steps, db.writes.db.Rebind(`SELECT version FROM schema_versions WHERE component = ?`), component); err != nil {
+		return -1
+	}
+	return steps
+}
+
 // Migrate brings the tables of one component up to date: it runs the steps that
 // were not run before, each once, in order, in one transaction; of several processes
 // one runs them. Steps are written in SQLite's words, and never edited, only added. Where
@@ -28,6 +38,9 @@ var (
 func (db *DB) Migrate(ctx context.Context, component string, steps []string) (err error) {
 	if db.steps != nil {
 		db.steps[component] = len(steps)
+		return nil
+	}
+	if db.at(ctx, component) == len(steps) {
 		return nil
 	}
 	ctx, tx, end, err := db.engine.begin(ctx)

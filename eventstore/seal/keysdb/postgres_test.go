@@ -205,3 +205,27 @@ func TestSessionThatHoldsTheTurn(t *testing.T) {
 		t.Fatal("it was not ended: this test shows nothing")
 	}
 }
+
+// A process that starts on tables that are of today's form waits for none that writes.
+func TestAMigrationThatWasRunWaitsForNobody(t *testing.T) {
+	dsn := pgtest.Shared(t).Database(t)
+	steps := []string{`CREATE TABLE t (x INTEGER NOT NULL UNIQUE)`}
+	writing, _, err := keysdb.OpenPostgres(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer writing.Close()
+	if err := writing.Migrate(t.Context(), "test", steps); err != nil {
+		t.Fatal(err)
+	}
+	starting, _, err := keysdb.OpenPostgres(t.Context(), dsn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer starting.Close()
+	if _, err := keysdb.Do(t.Context(), writing, func(*keysdb.Tx) (struct{}, error) { // it has the turn of all processes
+		return struct{}{}, starting.Migrate(t.Context(), "test", steps)
+	}); err != nil {
+		t.Fatal(err)
+	}
+}
