@@ -66,8 +66,10 @@ type Instance struct {
 	failed      chan error     // a part that had to go on has stopped
 	closers     []func() error // in the order of opening
 	opened      atomic.Bool    // every read model has answered that could
-	leaving     sync.Once
-	gone        chan struct{} // closed when no more requests should be sent here
+	// rehearse reads what the first callers are likely to ask for; nil: nothing is read beforehand.
+	rehearse func(context.Context)
+	leaving  sync.Once
+	gone     chan struct{} // closed when no more requests should be sent here
 }
 
 // Handler answers the whole contract.
@@ -133,8 +135,9 @@ func (v *Instance) ready(context.Context) error {
 // builtLook is how often it is asked whether the read models answer.
 const builtLook = 20 * time.Millisecond
 
-// Built returns a channel that is closed once every read model answers that can, which a start
-// waits for before anybody is let in, or when ctx ends.
+// Built returns a channel that is closed once every read model answers that can and what the
+// first callers are likely to need was got ready, for half a second at most; a start waits for it
+// before anybody is let in. It is closed when ctx ends, too.
 func (v *Instance) Built(ctx context.Context) <-chan struct{} {
 	built := make(chan struct{})
 	go func() {
@@ -148,6 +151,7 @@ func (v *Instance) Built(ctx context.Context) <-chan struct{} {
 				return
 			}
 		}
+		v.getReady(ctx)
 	}()
 	return built
 }

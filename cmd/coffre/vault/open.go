@@ -388,6 +388,9 @@ func (a *assembly) makeCore(ctx context.Context) error {
 			a.o.Logger.WarnContext(ctx, "files of documents and exports lie in this process's directory, where others do not find them: with several processes set COFFRE_BLOBS")
 		}
 	}
+	if a.o.Duty.answers() {
+		a.rehearse = a.rehearsal
+	}
 	a.Core = &api.Vault{Worker: work.New(working), Evidence: a.models.evidence, Signals: a.models.signals, Witnesses: a.cosigning, Review: a.o.review(), Traffic: a.traffic, Prices: a.o.Prices}
 	return nil
 }

@@ -59,3 +59,16 @@ func TestAnOpeningIsAskedBeforeAndAfterItsVault(t *testing.T) {
 		}
 	})
 }
+
+// What is got ready beforehand keeps nobody out for longer than it may.
+func TestARehearsalThatHangsIsBrokenOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := &Instance{rehearse: func(ctx context.Context) { <-ctx.Done() }}
+		v.opened.Store(true) // the read models have answered
+		began := time.Now()
+		<-v.Built(t.Context())
+		if took := time.Since(began); took < rehearseIn || took > rehearseIn+builtLook {
+			t.Errorf("it was broken off after %v", took)
+		}
+	})
+}
