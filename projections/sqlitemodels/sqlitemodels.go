@@ -531,12 +531,21 @@ var errMemory = errors.New("a statement needs more memory than a connection has"
 // and what is wrong with a read model must not take the writing side down with it.
 func execute(ctx context.Context, conn *sqlx.Conn, statements string) (err error) {
 	defer func() {
-		if recover() != nil {
-			err = errMemory
+		if said := recover(); said != nil {
+			err = panicked(said)
 		}
 	}()
 	_, err = conn.ExecContext(ctx, statements)
 	return err
+}
+
+// panicked returns the error for what the driver panicked with, of whose text nothing is known
+// but that it says when memory did not suffice.
+func panicked(said any) error {
+	if err, ok := said.(error); ok && strings.HasSuffix(err.Error(), "out of memory") {
+		return errMemory
+	}
+	return fmt.Errorf("SQLite's driver panicked (%T)", said)
 }
 
 func syncFile(path string) error {

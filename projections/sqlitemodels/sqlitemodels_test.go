@@ -3,7 +3,9 @@ package sqlitemodels
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/ncruces/go-sqlite3"
@@ -38,6 +40,15 @@ func TestBuildsAreDurableAndWriteNewPagesOnce(t *testing.T) {
 	}
 	if mode != "truncate" || level != "2" || sorted != "1" {
 		t.Fatalf("journal %s, synchronous %s, sorted in %s", mode, level, sorted)
+	}
+}
+
+// A fault of the driver is not called a want of memory, and what it says is not repeated.
+func TestWhatThePanicSaidIsNotRepeated(t *testing.T) {
+	for _, said := range []any{errors.New("canary"), "canary", 7} {
+		if err := panicked(said); errors.Is(err, errMemory) || strings.Contains(err.Error(), "canary") || !strings.Contains(err.Error(), fmt.Sprintf("%T", said)) {
+			t.Error(err)
+		}
 	}
 }
 
