@@ -11,7 +11,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/getkin/kin-openapi/openapi3"
+	"go.yaml.in/yaml/v3"
 
 	"coffre/domain"
 	"coffre/handlers/contract"
@@ -93,21 +93,98 @@ type paragraph []piece
 // piece is text of one kind: "" for plain, "code", "strong".
 type piece struct{ kind, text string }
 
+// source is what the pages show of openapi.yaml, as it stands there. A name says what the key of
+// that name holds; a value with a Ref stands among the components.
+type source struct {
+	Info struct{ Version, Description string }
+	Tags []struct{ Name, Description string }
+	// Paths hold two methods: the contract has no others.
+	Paths map[string]struct {
+		Get, Post  *operationSource
+		Parameters []parameterSource
+	}
+	Components struct {
+		Parameters map[string]parameterSource
+		Headers    map[string]parameterSource
+		Responses  map[string]answerSource
+		Schemas    map[string]*schemaSource
+	}
+}
+
+type operationSource struct {
+	ID                   string `yaml:"operationId"`
+	Summary, Description string
+	Tags                 []string
+	Roles                []domain.Role         `yaml:"x-roles"`
+	Security             []map[string][]string // scopes, by the scheme that grants them
+	Parameters           []parameterSource
+	Body                 *struct {
+		Required bool
+		Content  map[string]mediaSource
+	} `yaml:"requestBody"`
+	Responses map[string]answerSource
+}
+
+type parameterSource struct {
+	Ref                   string `yaml:"$ref"`
+	Name, In, Description string
+	Required              bool
+	Schema                *schemaSource
+}
+
+type answerSource struct {
+	Ref         string `yaml:"$ref"`
+	Description string
+	Content     map[string]mediaSource
+	Headers     map[string]parameterSource
+}
+
+type mediaSource struct{ Schema *schemaSource }
+
+type schemaSource struct {
+	Ref                                string `yaml:"$ref"`
+	Type, Format, Pattern, Description string
+	MinLength                          uint64   `yaml:"minLength"`
+	MaxLength                          *uint64  `yaml:"maxLength"`
+	MinItems                           uint64   `yaml:"minItems"`
+	MaxItems                           *uint64  `yaml:"maxItems"`
+	Min                                *float64 `yaml:"minimum"`
+	Max                                *float64 `yaml:"maximum"`
+	Enum                               []string
+	Default, Example                   yaml.Node
+	Properties                         map[string]*schemaSource
+	Required                           []string
+	Items                              *schemaSource
+	Choices                            [][][]string `yaml:"x-exactly-one-of"`
+}
+
+// named is the last step of a reference; the contract refers to its own components alone.
+func named(ref string) string { return ref[strings.LastIndexByte(ref, '/')+1:] }
+
+// found returns what a reference names, or v itself where there is none.
+func found[V any](ref string, v V, among map[string]V) V {
+	if ref == "" {
+		return v
+	}
+	return among[named(ref)]
+}
+
 // theContract returns the contract, read once; nobody changes it.
 var theContract = sync.OnceValue(func() *portalDoc {
-	doc, err := openapi3.NewLoader().LoadFromData(contract.YAML())
-	if err != nil { // a broken program
+	var doc source
+	if err := yaml.Unmarshal(contract.YAML(), &doc); err != nil { // a broken program
 		panic(fmt.Errorf("openapi.yaml: %w", err))
 	}
 	out := &portalDoc{version: doc.Info.Version, intro: prose(doc.Info.Description), operations: make(map[string]*portalOperation), schemas: make(map[string]*portalSchema)}
-	for name, ref := range doc.Components.Schemas {
-		out.schemas[name] = schemaOf(name, ref.Value)
+	for name, in := range doc.Components.Schemas {
+		out.schemas[name] = schemaOf(name, in)
 	}
-	for _, path := range slices.Sorted(maps.Keys(doc.Paths.Map())) {
-		item := doc.Paths.Value(path)
-		for _, method := range slices.Sorted(maps.Keys(item.Operations())) {
-			op := operationOf(method, path, item, item.Operations()[method])
-			out.operations[op.id] = op
+	for path, item := range doc.Paths {
+		for method, in := range map[string]*operationSource{"GET": item.Get, "POST": item.Post} {
+			if in != nil {
+				in.Parameters = slices.Concat(item.Parameters, in.Parameters)
+				out.operations[in.ID] = doc.operationOf(method, path, in)
+			}
 		}
 	}
 	for _, tag := range doc.Tags {
@@ -125,44 +202,36 @@ var theContract = sync.OnceValue(func() *portalDoc {
 	return out
 })
 
-func operationOf(method, path string, item *openapi3.PathItem, in *openapi3.Operation) *portalOperation {
-	op := &portalOperation{id: in.OperationID, method: method, path: contract.Base + path, summary: in.Summary, tag: in.Tags[0], about: prose(in.Description)}
-	roles, _ := in.Extensions["x-roles"].([]any)
-	for _, role := range roles {
-		op.roles = append(op.roles, domain.Role(fmt.Sprint(role)))
-	}
-	if in.Security != nil {
-		for _, need := range *in.Security {
-			if scopes := need["CoffreOauth"]; len(scopes) > 0 {
-				op.scope = scopes[0]
-			}
+func (doc *source) operationOf(method, path string, in *operationSource) *portalOperation {
+	op := &portalOperation{id: in.ID, method: method, path: contract.Base + path, summary: in.Summary, tag: in.Tags[0], about: prose(in.Description), roles: in.Roles}
+	for _, need := range in.Security {
+		if scopes := need["CoffreOauth"]; len(scopes) > 0 {
+			op.scope = scopes[0]
 		}
 	}
-	for _, ref := range slices.Concat(item.Parameters, in.Parameters) {
-		p := ref.Value
-		op.parameters = append(op.parameters, portalParameter{name: p.Name, in: p.In, about: oneLine(p.Description), example: exampleText(p.Schema.Value.Example), must: p.Required, use: useOf(p.Schema)})
+	for _, one := range in.Parameters {
+		p := found(one.Ref, one, doc.Components.Parameters)
+		of := found(p.Schema.Ref, p.Schema, doc.Components.Schemas)
+		op.parameters = append(op.parameters, portalParameter{name: p.Name, in: p.In, about: oneLine(p.Description), example: exampleText(written(of.Example)), must: p.Required, use: useOf(p.Schema)})
 	}
-	if in.RequestBody != nil {
-		op.must = in.RequestBody.Value.Required
-		op.media = slices.Sorted(maps.Keys(in.RequestBody.Value.Content))
-		if media := in.RequestBody.Value.Content["application/json"]; media != nil {
+	if in.Body != nil {
+		op.must = in.Body.Required
+		op.media = slices.Sorted(maps.Keys(in.Body.Content))
+		if media, ok := in.Body.Content["application/json"]; ok {
 			op.body = useOf(media.Schema)
-			op.example = cmp.Or(exampleText(media.Schema.Value.Example), "{}")
+			op.example = cmp.Or(exampleText(written(found(media.Schema.Ref, media.Schema, doc.Components.Schemas).Example)), "{}")
 		}
 	}
-	for _, status := range slices.Sorted(maps.Keys(in.Responses.Map())) {
-		r := in.Responses.Value(status).Value
-		a := portalAnswer{status: status, media: slices.Sorted(maps.Keys(r.Content))}
-		if r.Description != nil {
-			a.about = oneLine(*r.Description)
-		}
+	for _, status := range slices.Sorted(maps.Keys(in.Responses)) {
+		r := found(in.Responses[status].Ref, in.Responses[status], doc.Components.Responses)
+		a := portalAnswer{status: status, about: oneLine(r.Description), media: slices.Sorted(maps.Keys(r.Content))}
 		for _, kind := range []string{"application/json", "application/problem+json", "text/plain"} {
-			if media := r.Content[kind]; media != nil && media.Schema != nil && a.use == (portalUse{}) {
+			if media := r.Content[kind]; media.Schema != nil && a.use == (portalUse{}) {
 				a.use = useOf(media.Schema)
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(r.Headers)) {
-			h := r.Headers[name].Value
+			h := found(r.Headers[name].Ref, r.Headers[name], doc.Components.Headers)
 			a.headers = append(a.headers, portalParameter{name: name, about: oneLine(h.Description), use: useOf(h.Schema)})
 		}
 		op.answers = append(op.answers, a)
@@ -170,13 +239,13 @@ func operationOf(method, path string, item *openapi3.PathItem, in *openapi3.Oper
 	return op
 }
 
-func schemaOf(name string, in *openapi3.Schema) *portalSchema {
-	out := &portalSchema{name: name, about: prose(in.Description), words: wordsOf(in), example: exampleText(in.Example)}
+func schemaOf(name string, in *schemaSource) *portalSchema {
+	out := &portalSchema{name: name, about: prose(in.Description), words: wordsOf(in), example: exampleText(written(in.Example))}
 	for _, member := range slices.Sorted(maps.Keys(in.Properties)) {
-		ref := in.Properties[member]
-		one := portalMember{name: member, must: slices.Contains(in.Required, member), use: useOf(ref)}
-		if ref.Ref == "" {
-			one.about = oneLine(ref.Value.Description)
+		of := in.Properties[member]
+		one := portalMember{name: member, must: slices.Contains(in.Required, member), use: useOf(of)}
+		if of.Ref == "" {
+			one.about = oneLine(of.Description)
 		}
 		out.members = append(out.members, one)
 	}
@@ -192,16 +261,9 @@ func schemaOf(name string, in *openapi3.Schema) *portalSchema {
 	if in.Items != nil {
 		out.item = useOf(in.Items)
 	}
-	choices, _ := in.Extensions["x-exactly-one-of"].([]any)
-	for _, choice := range choices {
+	for _, choice := range in.Choices {
 		var groups []string
-		all, _ := choice.([]any)
-		for _, group := range all {
-			var names []string
-			members, _ := group.([]any)
-			for _, name := range members {
-				names = append(names, fmt.Sprint(name))
-			}
+		for _, names := range choice {
 			groups = append(groups, strings.Join(names, " + "))
 		}
 		out.choices = append(out.choices, strings.Join(groups, " | "))
@@ -210,24 +272,21 @@ func schemaOf(name string, in *openapi3.Schema) *portalSchema {
 }
 
 // useOf says what stands for a value of a schema.
-func useOf(ref *openapi3.SchemaRef) portalUse {
+func useOf(in *schemaSource) portalUse {
 	switch {
-	case ref.Ref != "":
-		return portalUse{schema: ref.Ref[strings.LastIndexByte(ref.Ref, '/')+1:]}
-	case ref.Value.Type.Is("array") && ref.Value.Items != nil:
-		inner := useOf(ref.Value.Items)
-		words := "array" + within(ref.Value.MinItems, ref.Value.MaxItems, "items") + " of"
+	case in.Ref != "":
+		return portalUse{schema: named(in.Ref)}
+	case in.Type == "array" && in.Items != nil:
+		inner := useOf(in.Items)
+		words := "array" + within(in.MinItems, in.MaxItems, "items") + " of"
 		return portalUse{strings.TrimSpace(words + " " + inner.words), inner.schema}
 	}
-	return portalUse{words: wordsOf(ref.Value)}
+	return portalUse{words: wordsOf(in)}
 }
 
 // wordsOf says in the words of JSON Schema what a value has to be.
-func wordsOf(in *openapi3.Schema) string {
-	words := "any"
-	if in.Type != nil {
-		words = strings.Join(in.Type.Slice(), " or ")
-	}
+func wordsOf(in *schemaSource) string {
+	words := cmp.Or(in.Type, "any")
 	if in.Format != "" {
 		words += " (" + in.Format + ")"
 	}
@@ -242,14 +301,10 @@ func wordsOf(in *openapi3.Schema) string {
 		words += ", matching " + in.Pattern
 	}
 	if len(in.Enum) > 0 {
-		values := make([]string, len(in.Enum))
-		for i, v := range in.Enum {
-			values[i] = fmt.Sprint(v)
-		}
-		words += ": " + strings.Join(values, ", ")
+		words += ": " + strings.Join(in.Enum, ", ")
 	}
-	if in.Default != nil {
-		words += ", by default " + exampleText(in.Default)
+	if !in.Default.IsZero() {
+		words += ", by default " + exampleText(written(in.Default))
 	}
 	return words
 }
@@ -264,6 +319,14 @@ func within(least uint64, most *uint64, of string) string {
 		return fmt.Sprintf(" of at least %d %s", least, of)
 	}
 	return ""
+}
+
+// written returns what stands at a place of the contract; nil where nothing does.
+func written(at yaml.Node) (v any) {
+	if err := asWritten(&at).Decode(&v); err != nil {
+		return nil
+	}
+	return v
 }
 
 // exampleText returns an example as a request holds it: JSON on several lines, or the bare text
@@ -283,6 +346,22 @@ func exampleText(v any) string {
 		return ""
 	}
 	return strings.TrimSpace(out.String())
+}
+
+// asWritten returns a node whose days and moments are texts, as they are in JSON.
+func asWritten(in *yaml.Node) *yaml.Node {
+	if in.Kind == yaml.AliasNode {
+		return asWritten(in.Alias)
+	}
+	out := *in
+	if out.ShortTag() == "!!timestamp" {
+		out.Tag = "!!str"
+	}
+	out.Content = nil
+	for _, member := range in.Content {
+		out.Content = append(out.Content, asWritten(member))
+	}
+	return &out
 }
 
 func oneLine(text string) string { return strings.Join(strings.Fields(text), " ") }
