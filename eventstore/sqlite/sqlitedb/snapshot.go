@@ -505,6 +505,9 @@ func (l *loader) table() error {
 	if err != nil {
 		return err
 	}
+	if strings.ContainsRune(name, 0) { // no name has one, and the driver quotes none
+		return ErrCopy
+	}
 	columns, err := l.number(maxColumns)
 	if err != nil || columns == 0 {
 		return errors.Join(ErrCopy, err)

@@ -178,6 +178,11 @@ func TestRestoreOfOtherBytes(t *testing.T) {
 			t.Errorf("%s: %v", sql, err)
 		}
 	}
+	unnamed := slices.Clone(whole)
+	unnamed[bytes.LastIndex(unnamed, []byte("\x01c"))+1] = 0 // the name before the rows
+	if err := restored(unnamed); !errors.Is(err, ErrCopy) {
+		t.Errorf("a table whose name is a zero byte: %v", err)
+	}
 	if entries, err := os.ReadDir(dir); err != nil || slices.ContainsFunc(entries, func(e os.DirEntry) bool { return e.Name() == "z.db" }) {
 		t.Error("a file of somebody else's choice was made", err)
 	}
