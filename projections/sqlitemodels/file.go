@@ -22,9 +22,9 @@ type file struct {
 	db         *sqlitedb.DB
 	path       string
 	generation int64
-	pragmas    string       // of the connection that writes
-	direct     chan *direct // the connections of Each that are free
-	closed     func()       // called once the file is closed
+	pragmas    string           // of the connection that writes
+	direct     *sqlitedb.Direct // runs Each
+	closed     func()           // called once the file is closed
 
 	conn     *sqlx.Conn            // the one that writes; nil until it is needed
 	raw      *sqlite3.Conn         // conn without database/sql
@@ -39,7 +39,10 @@ type change struct {
 }
 
 func newFile(db *sqlitedb.DB, path string, generation int64, pragmas string) *file {
-	return &file{db: db, path: path, generation: generation, pragmas: pragmas, direct: make(chan *direct, directReaders), changes: map[string]change{}, prepared: map[string]*sqlx.Stmt{}, closed: func() {}}
+	return &file{
+		db: db, path: path, generation: generation, pragmas: pragmas, direct: sqlitedb.NewDirect(path, sqlitedb.Options{Cache: liveCache, Verified: true}),
+		changes: map[string]change{}, prepared: map[string]*sqlx.Stmt{}, closed: func() {},
+	}
 }
 
 func (f *file) Generation() int64 { return f.generation }
@@ -81,6 +84,18 @@ func (f *file) releaseWriter() error {
 	clear(f.changes)
 	clear(f.prepared)
 	return all
+}
+
+// row is a step of a statement.
+type row struct{ s *sqlite3.Stmt }
+
+func (r row) Int64(column int) int64  { return r.s.ColumnInt64(column) }
+func (r row) Bytes(column int) []byte { return r.s.ColumnRawBlob(column) }
+func (r row) Text(column int) []byte  { return r.s.ColumnRawText(column) }
+
+// Each implements projections.Tables.
+func (f *file) Each(ctx context.Context, query string, args []any, visit func(projections.Row) error) error {
+	return f.direct.Each(ctx, query, args, func(s *sqlite3.Stmt) error { return visit(row{s}) })
 }
 
 // Begin implements projections.Tables.
@@ -167,7 +182,7 @@ func (t *transaction) Exec(ctx context.Context, query string, args ...any) (int6
 		return 0, fmt.Errorf("sqlitemodels: %d arguments for %d", len(args), c.arguments)
 	}
 	for i, arg := range args {
-		if err := bind(c.Stmt, i+1, arg); err != nil {
+		if err := sqlitedb.Bind(c.Stmt, i+1, arg); err != nil {
 			return 0, err
 		}
 	}
@@ -246,11 +261,7 @@ func fault(err error) projections.Fault {
 
 // Close implements projections.Tables.
 func (f *file) Close() error {
-	err := f.releaseWriter()
-	for range len(f.direct) { // all are free: no reader is left
-		err = errors.Join(err, (<-f.direct).close())
-	}
-	err = errors.Join(err, f.db.Close())
+	err := errors.Join(f.releaseWriter(), f.direct.Close(), f.db.Close())
 	f.closed()
 	return err
 }

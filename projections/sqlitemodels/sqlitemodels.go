@@ -312,9 +312,6 @@ func (m *model) openLive(ctx context.Context, generation int64) (*file, error) {
 		defer m.mu.Unlock()
 		m.opened[generation] = slices.DeleteFunc(m.opened[generation], func(o *file) bool { return o == f })
 	}
-	for range directReaders {
-		f.direct <- &direct{}
-	}
 	if err := m.check(ctx, f); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
