@@ -16,6 +16,8 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/jmoiron/sqlx"
+
 	"coffre/eventstore"
 )
 
@@ -202,11 +204,8 @@ func (db *DB) verify(e *Entry) error {
 // where may be "". damage is nil, or a Damage for a row that is not as it was written:
 // such a row says nothing. An error of each ends the reading, and is returned.
 func (db *DB) Each(ctx context.Context, t *Table, where string, args []any, each func(e *Entry, damage error) error) error {
-	return db.EachRow(ctx, `SELECT `+t.Of("")+` FROM `+t.Name+condition(where), args, func(scan func(...any) error) error {
-		e, err := t.scan(scan)
-		if err != nil {
-			return err
-		}
+	return db.engine.rows(ctx, db, `SELECT `+t.Of("")+` FROM `+t.Name+condition(where), args, t.width(), func(row []any) error {
+		e := t.entry(row)
 		return each(e, db.verify(e))
 	})
 }
@@ -220,6 +219,18 @@ func condition(where string) string {
 
 // EachRow calls each for every row of a read-only query, as it is.
 func (db *DB) EachRow(ctx context.Context, query string, args []any, each func(scan func(...any) error) error) error {
+	return db.query(ctx, query, args, func(rows *sqlx.Rows) error {
+		for rows.Next() {
+			if err := each(rows.Scan); err != nil {
+				return err
+			}
+		}
+		return rows.Err()
+	})
+}
+
+// query calls read with the rows of a read-only query.
+func (db *DB) query(ctx context.Context, query string, args []any, read func(*sqlx.Rows) error) error {
 	s, err := db.Read(query)
 	if err != nil {
 		return err
@@ -229,12 +240,7 @@ func (db *DB) EachRow(ctx context.Context, query string, args []any, each func(s
 		return err
 	}
 	defer rows.Close()
-	for rows.Next() {
-		if err := each(rows.Scan); err != nil {
-			return err
-		}
-	}
-	return rows.Err()
+	return read(rows)
 }
 
 // Entry returns the first row of a table under a condition; nil when there is none. Its
@@ -270,25 +276,26 @@ func (db *DB) Joined(ctx context.Context, query string, args []any, tables []*Ta
 
 // EachJoined is Joined, but tells each of a Damage and goes on.
 func (db *DB) EachJoined(ctx context.Context, query string, args []any, tables []*Table, each func(rows []*Entry, damage error) error) error {
-	return db.EachRow(ctx, query, args, db.joined(tables, each))
+	return db.engine.rows(ctx, db, query, args, widthOf(tables), db.joined(tables, each))
 }
 
-// joined returns what reads a row of several tables.
-func (db *DB) joined(tables []*Table, each func([]*Entry, error) error) func(scan func(...any) error) error {
-	return func(scan func(...any) error) error {
+// widthOf is how many values a row of several tables has.
+func widthOf(tables []*Table) (n int) {
+	for _, t := range tables {
+		n += t.width()
+	}
+	return n
+}
+
+// joined returns what takes a row of several tables.
+func (db *DB) joined(tables []*Table, each func([]*Entry, error) error) func(row []any) error {
+	return func(row []any) error {
 		entries := make([]*Entry, len(tables))
-		var dest []any
-		for i, t := range tables {
-			e, into := t.blank()
-			entries[i] = e
-			dest = append(dest, into...)
-		}
-		if err := scan(dest...); err != nil {
-			return err
-		}
 		var damage error
 		g := db.keys()
-		for i, e := range entries {
+		for i, t := range tables {
+			e := t.entry(row[:t.width():t.width()])
+			entries[i], row = e, row[t.width():]
 			if e.absent() {
 				entries[i] = nil
 				if g != nil {
@@ -318,12 +325,7 @@ func (tx *Tx) Joined(query string, args []any, tables []*Table, each func([]*Ent
 		all = append(all, found)
 		return damage
 	})
-	for rows.Next() {
-		if err := read(rows.Scan); err != nil {
-			return err
-		}
-	}
-	if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+	if err := errors.Join(scanEach(rows, widthOf(tables), read), rows.Close()); err != nil {
 		return err
 	}
 	for _, found := range all {
@@ -383,14 +385,29 @@ func (tx *Tx) Unverified(t *Table, where string, args ...any) ([]*Entry, error) 
 	}
 	defer rows.Close()
 	var all []*Entry
+	err = scanEach(rows, t.width(), func(row []any) error {
+		all = append(all, t.entry(row))
+		return nil
+	})
+	return all, errors.Join(err, rows.Close())
+}
+
+// scanEach calls each for every row, of n values, which each may keep.
+func scanEach(rows *sqlx.Rows, n int, each func(row []any) error) error {
+	into := make([]any, n)
 	for rows.Next() {
-		e, err := t.scan(rows.Scan)
-		if err != nil {
-			return nil, err
+		row := make([]any, n)
+		for i := range row {
+			into[i] = &row[i]
 		}
-		all = append(all, e)
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+		if err := each(row); err != nil {
+			return err
+		}
 	}
-	return all, errors.Join(rows.Err(), rows.Close())
+	return rows.Err()
 }
 
 // Whole reports whether a row is as it was written. Without a guard every row is.

@@ -39,6 +39,9 @@ const (
 type engine interface {
 	// words puts a migration, which is written for SQLite, into the engine's.
 	words(step string) string
+	// rows calls each for every row, of n values, of a read-only query, until it returns an
+	// error. The values are as database/sql gives them, and each may keep them.
+	rows(ctx context.Context, db *DB, query string, args []any, n int, each func(row []any) error) error
 	// insert is how an insertion begins whose failure undoes the whole transaction.
 	insert() string
 	// begin starts a transaction that no other writer's overlaps. Statements in it

@@ -240,13 +240,7 @@ func (db *DB) raw(ctx context.Context, t *Table, where string, args []any, each 
 	if where != "" {
 		query += ` WHERE ` + where
 	}
-	return db.EachRow(ctx, query, args, func(scan func(...any) error) error {
-		e, err := t.scan(scan)
-		if err != nil {
-			return err
-		}
-		return each(e)
-	})
+	return db.engine.rows(ctx, db, query, args, t.width(), func(row []any) error { return each(t.entry(row)) })
 }
 
 // recount has the sums say what is there: rows that are missing count as gone from now on.

@@ -57,6 +57,10 @@ func (e *postgresEngine) words(step string) string { return pgdb.Translate(step)
 
 func (e *postgresEngine) insert() string { return `INSERT INTO ` }
 
+func (e *postgresEngine) rows(ctx context.Context, db *DB, query string, args []any, n int, each func(row []any) error) error {
+	return db.query(ctx, query, args, func(rows *sqlx.Rows) error { return scanEach(rows, n, each) })
+}
+
 // begin waits for the turn first: every later statement then sees all that was
 // committed before, and nothing changes under it.
 func (e *postgresEngine) begin(ctx context.Context) (context.Context, *sqlx.Tx, func(), error) {

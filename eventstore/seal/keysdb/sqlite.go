@@ -21,20 +21,22 @@ const (
 	// Bytes of page cache: rows that are looked up were mostly not looked up before, and
 	// the system's own cache has their pages.
 	writerCache = 12 << 20
-	readerCache = 4 << 20
+	readerCache = 1 << 20 // of connections that walk whole tables, mostly
+	directCache = 3 << 20 // of connections that look rows up
 	pageSize    = 4 << 10 // bytes; rows are small and their keys random, so each row dirties pages of its own
 )
 
 // Open opens or creates the database at path. Deleted content is overwritten
-// (SecureDelete) whatever o says; a PageSize of 0 means 4 KiB, a Cache of 0 means 12 MiB, and
-// 4 MiB for connections that read.
+// (SecureDelete) whatever o says; a PageSize of 0 means 4 KiB, a Cache of 0 means 12 MiB, 3 MiB
+// for connections that look rows up, and 1 MiB for others that read.
 func Open(ctx context.Context, path string, o sqlitedb.Options) (*DB, error) {
 	o.SecureDelete = true
 	if o.PageSize == 0 {
 		o.PageSize = pageSize
 	}
+	direct := o
 	if o.Cache == 0 {
-		o.Cache, o.ReaderCache = writerCache, readerCache
+		o.Cache, o.ReaderCache, direct.Cache = writerCache, readerCache, directCache
 	}
 	db, err := sqlitedb.Open(ctx, path, o)
 	if err != nil {
@@ -43,11 +45,14 @@ func Open(ctx context.Context, path string, o sqlitedb.Options) (*DB, error) {
 	if _, err := db.Writer.ExecContext(ctx, fmt.Sprintf(`PRAGMA wal_autocheckpoint = %d`, checkpointPages)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open the key database: %w", err), db.Close())
 	}
-	return start(sqliteEngine{db}, db.Writer, db.Reader, nil), nil
+	return start(sqliteEngine{db, sqlitedb.NewDirect(path, direct)}, db.Writer, db.Reader, nil), nil
 }
 
 // sqliteEngine is one file: its one writing connection is the only writer.
-type sqliteEngine struct{ db *sqlitedb.DB }
+type sqliteEngine struct {
+	db     *sqlitedb.DB
+	direct *sqlitedb.Direct
+}
 
 // newIndex is a statement of a migration that makes an index.
 var newIndex = regexp.MustCompile(`(?m)^CREATE (?:UNIQUE )?INDEX [^;]*;`)
@@ -61,6 +66,22 @@ func (e sqliteEngine) words(step string) string {
 // insert says that rows inserted before one that fails stay, so that SQLite copies no page
 // into a journal of the statement's own first: the transaction is rolled back in any case.
 func (e sqliteEngine) insert() string { return `INSERT OR FAIL INTO ` }
+
+// noBytes is what an empty value is read over: without it that would be one of no type.
+var noBytes any = []byte{}
+
+func (e sqliteEngine) rows(ctx context.Context, _ *DB, query string, args []any, n int, each func(row []any) error) error {
+	return e.direct.Each(ctx, query, args, func(s *sqlite3.Stmt) error {
+		row := make([]any, n)
+		for i := range row {
+			row[i] = noBytes
+		}
+		if err := s.Columns(row...); err != nil {
+			return err
+		}
+		return each(row)
+	})
+}
 
 func (e sqliteEngine) begin(ctx context.Context) (context.Context, *sqlx.Tx, func(), error) {
 	tx, err := e.db.Writer.BeginTxx(ctx, nil)
@@ -103,7 +124,7 @@ func (e sqliteEngine) unbounded(_ context.Context, _ *sqlx.Conn, f func() error)
 
 func (e sqliteEngine) owned(context.Context) (bool, error) { return true, nil }
 
-func (e sqliteEngine) close() error { return e.db.Close() }
+func (e sqliteEngine) close() error { return errors.Join(e.direct.Close(), e.db.Close()) }
 
 // snapshot: in a write-ahead log every transaction reads as of when it first read.
 func (e sqliteEngine) snapshot() *sql.TxOptions { return &sql.TxOptions{ReadOnly: true} }

@@ -216,11 +216,8 @@ func (db *DB) check(ctx context.Context, tx *sqlx.Tx, tables []*Table) (found []
 		if err != nil {
 			return nil, err
 		}
-		for rows.Next() {
-			e, err := t.scan(rows.Scan)
-			if err != nil {
-				return nil, errors.Join(err, rows.Close())
-			}
+		err = scanEach(rows, t.width(), func(row []any) error {
+			e := t.entry(row)
 			if !g.fits(e) {
 				found = append(found, e.damage())
 				_ = db.note(e.damage())
@@ -232,8 +229,9 @@ func (db *DB) check(ctx context.Context, tx *sqlx.Tx, tables []*Table) (found []
 			if e.mac != nil && !t.Uncounted {
 				counted.add(0, g.element(t, e.mac))
 			}
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+			return nil
+		})
+		if err := errors.Join(err, rows.Close()); err != nil {
 			return nil, err
 		}
 		if stored == nil || t.Uncounted {

@@ -239,32 +239,24 @@ func equal(a, b any) bool {
 	return a == b
 }
 
-// scan reads one row of a query whose list is Of.
-func (t *Table) scan(scan func(...any) error) (*Entry, error) {
-	e, dest := t.blank()
-	return e, scan(dest...)
-}
-
-// blank returns an entry and what to scan into.
-func (t *Table) blank() (*Entry, []any) {
-	e := &Entry{table: t, values: make([]any, len(t.Columns))}
-	dest := make([]any, 0, len(t.Columns)+2)
-	for i := range e.values {
-		dest = append(dest, &e.values[i])
-	}
+// width is how many values [Table.Of] lists.
+func (t *Table) width() int {
+	n := len(t.Columns) + 1
 	if t.Number != "" {
-		dest = append(dest, nullable{&e.number})
+		n++
 	}
-	return e, append(dest, &e.mac)
+	return n
 }
 
-// nullable scans a number that is absent where a join found no row.
-type nullable struct{ n *int64 }
-
-// Scan implements sql.Scanner.
-func (n nullable) Scan(v any) error {
-	*n.n, _ = v.(int64)
-	return nil
+// entry makes an entry of the values that [Table.Of] lists, and keeps them.
+func (t *Table) entry(row []any) *Entry {
+	n := len(t.Columns)
+	e := &Entry{table: t, values: row[:n:n]}
+	if t.Number != "" {
+		e.number, _ = row[n].(int64) // absent where a join found no row
+	}
+	e.mac, _ = row[len(row)-1].([]byte)
+	return e
 }
 
 // absent reports whether a join found no row: no table has a row of nothing.
