@@ -368,8 +368,9 @@ func migrations(t *testing.T, open func() *keysdb.DB) {
 	}
 }
 
-// The index that a migration makes of many rows does not fit into the memory of a connection; what
-// is sorted elsewhere for it is the index alone.
+// The index that a migration makes of many rows, and one that it removes, do not fit into the
+// memory of a connection; what is sorted elsewhere for it is the index alone, and what else is
+// deleted is overwritten.
 func TestMigrationMakesAnIndexLargerThanMemory(t *testing.T) {
 	ctx := sqlite3.WithMaxMemory(t.Context(), 32<<20)
 	db, err := keysdb.Open(ctx, filepath.Join(t.TempDir(), "keys.db"), sqlitedb.Options{Cache: 2 << 20})
@@ -383,9 +384,15 @@ WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 50000)
 INSERT INTO long SELECT hex(randomblob(500)) FROM n;`, `
 CREATE UNIQUE INDEX long_k ON long (k);
 CREATE INDEX long_part ON long (k) WHERE k > 'F';
-CREATE TABLE place AS SELECT temp_store FROM pragma_temp_store;`}
+CREATE TABLE place AS SELECT temp_store FROM pragma_temp_store;`, `
+DROP INDEX long_k;
+DROP INDEX long_part;`}
 	if err := db.Migrate(ctx, "test", steps); err != nil {
 		t.Fatal(err)
+	}
+	overwrites, err := keysdb.Do(ctx, db, func(tx *keysdb.Tx) (n int, err error) { err = tx.Row(`PRAGMA secure_delete`, nil, &n); return n, err })
+	if err != nil || overwrites != 1 {
+		t.Errorf("after a migration what is deleted is overwritten: %d, %v", overwrites, err)
 	}
 	var place int
 	read, err := db.Read(`SELECT temp_store FROM place`)

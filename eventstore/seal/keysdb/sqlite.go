@@ -54,13 +54,19 @@ type sqliteEngine struct {
 	direct *sqlitedb.Direct
 }
 
-// newIndex is a statement of a migration that makes an index.
-var newIndex = regexp.MustCompile(`(?m)^CREATE (?:UNIQUE )?INDEX [^;]*;`)
+// Statements of a migration that make an index, and that remove one.
+var (
+	newIndex = regexp.MustCompile(`(?m)^CREATE (?:UNIQUE )?INDEX [^;]*;`)
+	oldIndex = regexp.MustCompile(`(?m)^DROP INDEX [^;]*;`)
+)
 
 // words has indexes sorted beside the database, and nothing else: what a migration changes
-// holds wrapped keys.
+// holds wrapped keys. Pages of an index that is removed are not overwritten: before that SQLite
+// would copy all of them into memory. An index may be removed so that holds no key, and nothing of
+// a row that is ever deleted. When the removal fails, so does the opening of the database.
 func (e sqliteEngine) words(step string) string {
-	return newIndex.ReplaceAllStringFunc(step, func(index string) string { return sqlitedb.Spill + index + sqlitedb.NoSpill })
+	step = newIndex.ReplaceAllStringFunc(step, func(index string) string { return sqlitedb.Spill + index + sqlitedb.NoSpill })
+	return oldIndex.ReplaceAllStringFunc(step, func(index string) string { return `PRAGMA secure_delete=OFF;` + index + `PRAGMA secure_delete=ON;` })
 }
 
 // insert says that rows inserted before one that fails stay, so that SQLite copies no page
