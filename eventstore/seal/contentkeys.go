@@ -5,6 +5,7 @@ import (
 	"crypto/cipher"
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 
 	"github.com/google/uuid"
@@ -82,7 +83,7 @@ var errReplaced = errors.New("seal: the citizen's data key was replaced meanwhil
 func (r *Ring) readStreams(ctx context.Context, streams []eventstore.Stream) []loaded[*contentKey] {
 	ctx, cancel := r.patient(ctx)
 	defer cancel()
-	out := r.readStreamsOnce(ctx, streams)
+	out := r.readStreamsOnce(ctx, byStream, nil, streams)
 	for range maxStale {
 		var again []eventstore.Stream
 		var of []int
@@ -94,14 +95,24 @@ func (r *Ring) readStreams(ctx context.Context, streams []eventstore.Stream) []l
 		if len(again) == 0 {
 			break
 		}
-		for n, k := range r.readStreamsOnce(ctx, again) {
+		for n, k := range r.readStreamsOnce(ctx, byStream, nil, again) {
 			out[of[n]] = k
 		}
 	}
 	return out
 }
 
-func (r *Ring) readStreamsOnce(ctx context.Context, streams []eventstore.Stream) []loaded[*contentKey] {
+// How readStreamsOnce finds rows. Those of one citizen are found in one place of an index,
+// where others lie as far apart as the names of streams, which are random.
+const (
+	byStream  = `k.stream IN `
+	byCitizen = `k.citizen = ? AND k.stream IN `
+)
+
+// readStreamsOnce reads the keys of streams that condition finds, with the arguments that
+// stand in it before the streams, and puts them into the cache. The error of a stream that it
+// does not find is ErrUnknown, of one that changed meanwhile errReplaced.
+func (r *Ring) readStreamsOnce(ctx context.Context, condition string, before []any, streams []eventstore.Stream) []loaded[*contentKey] {
 	r.keyReads.Add(1)
 	out := make([]loaded[*contentKey], len(streams))
 	index := make(map[eventstore.Stream]int, len(streams))
@@ -114,7 +125,7 @@ func (r *Ring) readStreamsOnce(ctx context.Context, streams []eventstore.Stream)
 	gen := r.gen.Load()
 	found := make(map[int]streamRow, len(streams))
 	var citizens []domain.CitizenID
-	err := r.joinedIn(ctx, selectStreams+`k.stream IN `, args, []*keysdb.Table{streamKeys, indexKeys}, func(rows []*keysdb.Entry, damage error) error {
+	err := r.joinedIn(ctx, selectStreams+condition, before, args, []*keysdb.Table{streamKeys, indexKeys}, func(rows []*keysdb.Entry, damage error) error {
 		i, asked := index[eventstore.Stream(rows[0].Text("stream"))]
 		switch {
 		case !asked: // a damaged row that an index finds by what it was
@@ -337,12 +348,44 @@ func (r *Ring) PrefetchStreams(ctx context.Context, streams []eventstore.Stream)
 	if err := r.leased(ctx); err != nil {
 		return err
 	}
+	return r.loadMissing(ctx, r.missing(streams))
+}
+
+// PrefetchStreamsOf is PrefetchStreams for streams of one citizen, whose keys it finds faster:
+// in one place of an index, and without gathering what others ask for.
+func (r *Ring) PrefetchStreamsOf(ctx context.Context, citizen domain.CitizenID, streams []eventstore.Stream) error {
+	if err := r.leased(ctx); err != nil {
+		return err
+	}
+	var elsewhere []eventstore.Stream // of another citizen, or changed meanwhile
+	for some := range slices.Chunk(r.missing(streams), MaxBatch) {
+		patient, cancel := r.patient(ctx)
+		found := r.readStreamsOnce(patient, byCitizen, []any{citizen.UUID[:]}, some)
+		cancel()
+		for i, k := range found {
+			switch {
+			case errors.Is(k.err, ErrUnknown), errors.Is(k.err, errReplaced):
+				elsewhere = append(elsewhere, some[i])
+			case k.err != nil:
+				return k.err
+			}
+		}
+	}
+	return r.loadMissing(ctx, elsewhere)
+}
+
+// missing returns the streams whose keys are not in memory.
+func (r *Ring) missing(streams []eventstore.Stream) []eventstore.Stream {
 	missing := make([]eventstore.Stream, 0, len(streams))
 	for _, stream := range streams {
 		if _, ok := r.streams.get(stream); !ok {
 			missing = append(missing, stream)
 		}
 	}
+	return missing
+}
+
+func (r *Ring) loadMissing(ctx context.Context, missing []eventstore.Stream) error {
 	results, err := r.loadStreams.many(ctx, missing)
 	if err != nil {
 		return err

@@ -249,20 +249,20 @@ func (r *Ring) unmoved(gen uint64) func() bool {
 	return func() bool { return r.gen.Load() == gen }
 }
 
-// joinedIn is [keysdb.DB.Joined] with a list of parameters after the query, which tells
-// each of damage and goes on. The list is filled up to one of few lengths with its last
+// joinedIn is [keysdb.DB.Joined] with a list of parameters after the query, behind those that
+// the query has itself; it tells each of damage and goes on. The list is filled up to one of few lengths with its last
 // element, so that few statements are prepared.
-func (r *Ring) joinedIn(ctx context.Context, query string, args []any, tables []*keysdb.Table, each func(rows []*keysdb.Entry, damage error) error) error {
+func (r *Ring) joinedIn(ctx context.Context, query string, before, list []any, tables []*keysdb.Table, each func(rows []*keysdb.Entry, damage error) error) error {
 	for _, length := range []int{1, 10, 100, MaxBatch} {
-		if len(args) > length {
+		if len(list) > length {
 			continue
 		}
-		for len(args) < length {
-			args = append(args, args[len(args)-1])
+		for len(list) < length {
+			list = append(list, list[len(list)-1])
 		}
-		return r.db.EachJoined(ctx, query+"("+strings.Repeat("?,", length-1)+"?)", args, tables, each)
+		return r.db.EachJoined(ctx, query+"("+strings.Repeat("?,", length-1)+"?)", append(before, list...), tables, each)
 	}
-	return fmt.Errorf("%d parameters: %w", len(args), ErrBatch)
+	return fmt.Errorf("%d parameters: %w", len(list), ErrBatch)
 }
 
 func (r *Ring) scrub(ctx context.Context) error {

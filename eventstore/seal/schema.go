@@ -242,4 +242,9 @@ ALTER TABLE suppressions ADD COLUMN since INTEGER NOT NULL DEFAULT 0;
 `, `
 -- The version of the suppression key that the digest is under.
 ALTER TABLE suppressions ADD COLUMN key_version INTEGER NOT NULL DEFAULT 1;
+`, `
+-- A citizen's keys are found in one place of it: names of streams are random. No row of the table is
+-- ever deleted, so what is left in the pages of the other index is in it, too (keysdb: oldIndex).
+CREATE INDEX stream_keys_citizen_stream ON stream_keys (citizen, stream);
+DROP INDEX stream_keys_citizen;
 `}

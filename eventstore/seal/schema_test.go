@@ -1,6 +1,7 @@
 package seal
 
 import (
+	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -59,5 +60,60 @@ func TestKeysDestroyedByAnOlderProgramAreExposed(t *testing.T) {
 	var exposed []string
 	if err := s.Select(&exposed); err != nil || !slices.Equal(exposed, []string{"document-destroyed", "document-erasing"}) {
 		t.Fatal(exposed, err)
+	}
+}
+
+// The keys of a citizen's streams are looked for in one place of an index, in a database from
+// before there was one, too.
+func TestKeysOfACitizenAreFoundInOnePlace(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "keys.db")
+	db, err := keysdb.Open(t.Context(), path, sqlitedb.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { db.Close() }()
+	at := slices.IndexFunc(migrations, func(step string) bool { return strings.Contains(step, "DROP INDEX stream_keys_citizen") })
+	if at < 1 {
+		t.Fatal("no step makes the index: this test sees nothing")
+	}
+	if err := db.Migrate(t.Context(), "seal", migrations[:at]); err != nil {
+		t.Fatal(err)
+	}
+	plan := func() string {
+		s, err := db.Read(`EXPLAIN QUERY PLAN ` + selectStreams + byCitizen + `(?, ?, ?)`)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := s.Query([]byte{1}, "a", "b", "c")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer rows.Close()
+		var steps []string
+		for rows.Next() {
+			var id, parent, unused int
+			var step string
+			if err := rows.Scan(&id, &parent, &unused, &step); err != nil {
+				t.Fatal(err)
+			}
+			steps = append(steps, step)
+		}
+		if err := rows.Err(); err != nil {
+			t.Fatal(err)
+		}
+		return strings.Join(steps, "\n")
+	}
+	const found = "stream_keys_citizen_stream (citizen=? AND stream=?)"
+	if before := plan(); strings.Contains(before, found) {
+		t.Fatalf("the index is there already: %s", before)
+	}
+	if err := errors.Join(db.Close(), func() (err error) { db, err = keysdb.Open(t.Context(), path, sqlitedb.Options{}); return err }()); err != nil {
+		t.Fatal(err)
+	}
+	if err := Migrate(t.Context(), db); err != nil {
+		t.Fatal(err)
+	}
+	if after := plan(); !strings.Contains(after, found) {
+		t.Errorf("read otherwise: %s", after)
 	}
 }

@@ -121,7 +121,7 @@ func (r *Ring) readSubjectsOnce(ctx context.Context, citizens []domain.CitizenID
 	var items []UnwrapItem
 	var of []int // the citizen of each item
 	var rows []subjectRow
-	err := r.joinedIn(ctx, selectSubjects+`s.citizen IN `, args, []*keysdb.Table{subjects, indexKeys}, func(found []*keysdb.Entry, damage error) error {
+	err := r.joinedIn(ctx, selectSubjects+`s.citizen IN `, nil, args, []*keysdb.Table{subjects, indexKeys}, func(found []*keysdb.Entry, damage error) error {
 		row, err := subjectRowOf(found[0], found[1])
 		i, asked := index[row.citizen]
 		switch {

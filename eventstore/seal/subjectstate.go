@@ -107,7 +107,7 @@ func (r *Ring) UnknownStreams(ctx context.Context, streams []eventstore.Stream) 
 		for i, stream := range some {
 			args[i] = string(stream)
 		}
-		err := r.joinedIn(ctx, `SELECT `+streamKeys.Of("k")+` FROM stream_keys k WHERE k.stream IN `, args, []*keysdb.Table{streamKeys}, func(rows []*keysdb.Entry, _ error) error {
+		err := r.joinedIn(ctx, `SELECT `+streamKeys.Of("k")+` FROM stream_keys k WHERE k.stream IN `, nil, args, []*keysdb.Table{streamKeys}, func(rows []*keysdb.Entry, _ error) error {
 			known[eventstore.Stream(rows[0].Text("stream"))] = true
 			return nil
 		})

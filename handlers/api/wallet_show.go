@@ -262,7 +262,7 @@ func (p *walletPage) writePage(params contract.GetWalletParams) error {
 func (p *walletPage) writeLife(life domain.CitizenID, after wallet.Rank, readers []wallet.Reader) (last wallet.Rank, err error) {
 	last = after
 	err = p.v.Wallets.From(p.ctx, life, p.leaf, after, p.size+1, func(held iter.Seq[*wallet.Held]) (bool, error) {
-		if err := p.prefetchKeys(held); err != nil {
+		if err := p.prefetchKeys(life, held); err != nil {
 			return false, err
 		}
 		for h := range held {
@@ -303,11 +303,11 @@ func (p *walletPage) readersOf(lives []domain.CitizenID) (all []wallet.Reader, e
 	return all, nil
 }
 
-// prefetchKeys brings the keys of the person's own documents into memory together: one
-// reading of the key database, and one call to the key-encryption key at most, instead of
-// as many as there are documents. Keys of the persons whom they represent come one by one,
-// after the access is on record.
-func (p *walletPage) prefetchKeys(held iter.Seq[*wallet.Held]) error {
+// prefetchKeys brings the keys of documents of one life into memory together: one reading of
+// the key database, and one call to the key-encryption key at most, instead of as many as there
+// are documents. Keys of the persons whom they represent come one by one, after the access is
+// on record.
+func (p *walletPage) prefetchKeys(life domain.CitizenID, held iter.Seq[*wallet.Held]) error {
 	if p.withoutContent {
 		return nil
 	}
@@ -317,7 +317,7 @@ func (p *walletPage) prefetchKeys(held iter.Seq[*wallet.Held]) error {
 			p.streams = append(p.streams, h.Place.Stream)
 		}
 	}
-	if err := p.v.Keys.PrefetchStreams(p.ctx, p.streams); err != nil && !errors.Is(err, eventstore.ErrErased) {
+	if err := p.v.Keys.PrefetchStreamsOf(p.ctx, life, p.streams); err != nil && !errors.Is(err, eventstore.ErrErased) {
 		return fmt.Errorf("read the keys of a wallet: %w", err)
 	}
 	return nil

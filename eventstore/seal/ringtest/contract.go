@@ -75,6 +75,7 @@ func RunKeeper(t *testing.T, open func(t *testing.T) func() *keysdb.DB, keeper f
 		{"erasure needs no key-encryption key", withoutKeeper},
 		{"keys away: nothing is sealed", keeperAway},
 		{"prefetch asks once per thousand", prefetch},
+		{"the keys of one citizen's streams come together", ofOneCitizen},
 		{"warm: neither keeper nor database", warm},
 		{"A-9 whoever is guessed at is looked for in the database", unremembered},
 		{"many who miss one key load it once", singleFlight},
@@ -539,6 +540,7 @@ func erased(t *testing.T, e *env) {
 		wants(t, err, eventstore.ErrErased)
 		check(t, r.Prefetch(ctx, []domain.CitizenID{c}))
 		check(t, r.PrefetchStreams(ctx, []eventstore.Stream{p.Stream}))
+		check(t, r.PrefetchStreamsOf(ctx, c, []eventstore.Stream{p.Stream}))
 		refuses(t, r, p, part, eventstore.ErrErased)
 		opens(t, r, other, theirs, "mine")
 	}
@@ -841,6 +843,7 @@ func destroyRaces(t *testing.T, e *env) {
 		loop(func() error { _, err := sealer.Seal(ctx, c, place(p.Stream), []byte("x")); return err })
 		loop(func() error { _, err := (seal.Opener{Ring: e.ring.Ring}).Open(ctx, nil, p, part); return err })
 		loop(func() error { return e.ring.PrefetchStreams(ctx, []eventstore.Stream{p.Stream}) })
+		loop(func() error { return e.ring.PrefetchStreamsOf(ctx, c, []eventstore.Stream{p.Stream}) })
 		loop(func() error { e.ring.Ring.Forget(c); return e.ring.Prefetch(ctx, []domain.CitizenID{c}) })
 		loop(func() error { _, err := e.ring.ContentTag(ctx, c, nil); return err })
 		var err error

@@ -316,6 +316,9 @@ func damagedCitizenAlone(t *testing.T, e *env) {
 			_, err := seal.Opener{Ring: r.Ring}.Open(ctx, nil, places[n], parts[n])
 			return err
 		}},
+		{"stream_keys", func(r *Ring, n int) error {
+			return r.PrefetchStreamsOf(ctx, citizens[n], []eventstore.Stream{places[n].Stream})
+		}},
 		{"subject_ssins", func(r *Ring, n int) error {
 			_, _, err := r.Enroll(ctx, SSIN(n))
 			return err
