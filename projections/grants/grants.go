@@ -188,19 +188,13 @@ func With(ctx context.Context, v *projections.View, of domain.CitizenID, consume
 
 func selectReaders(ctx context.Context, v *projections.View, query string, args ...any) ([]Reader, error) {
 	all := []Reader{}
-	err := v.Select(ctx, query, args, func(scan func(...any) error) error {
-		var r Reader
-		var id, of, terms []byte
-		var granted int64
-		if err := scan(&id, &of, &terms, &granted, &r.GrantedLeaf); err != nil {
-			return err
-		}
-		if json.Unmarshal(terms, &r.Terms) != nil {
+	err := v.Each(ctx, query, args, func(row projections.Row) error {
+		r := Reader{GrantedAt: projections.Instant(row.Int64(3)), GrantedLeaf: row.Int64(4)}
+		copy(r.Consent.UUID[:], row.Bytes(0))
+		copy(r.Citizen.UUID[:], row.Bytes(1))
+		if json.Unmarshal(row.Text(2), &r.Terms) != nil { // which copies
 			return errTerms
 		}
-		copy(r.Consent.UUID[:], id)
-		copy(r.Citizen.UUID[:], of)
-		r.GrantedAt = time.UnixMicro(granted).UTC()
 		all = append(all, r)
 		return nil
 	})
