@@ -7,7 +7,12 @@ import (
 	"errors"
 	"io"
 	"net"
+	"sync/atomic"
+	"time"
 )
+
+// farewellTime is how long a client that takes nothing may keep a connection that the vault closes.
+const farewellTime = time.Second
 
 // SecureListener returns a listener whose connections speak TLS, each with the configuration
 // that config returns when it is accepted. A session is so resumed under the configuration
@@ -30,6 +35,9 @@ func (l secureListener) Accept() (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
+	// TLS writes while it is read, to shake hands and to answer an update of keys. A server sets a
+	// deadline of its own once it read the head of a request.
+	_ = c.SetWriteDeadline(time.Now().Add(readHeaderTimeout)) // of one that is closed already, nothing is read either
 	return &secureConn{Conn: tls.Server(c, l.config()), failed: l.failed}, nil
 }
 
@@ -40,6 +48,21 @@ type secureConn struct {
 	*tls.Conn
 	failed func(error)
 	told   bool
+	closed atomic.Bool
+}
+
+// Close implements net.Conn. It does not block: a server closes its idle connections one after the
+// other, and to tell a client of the end takes seconds where the client reads nothing.
+func (c *secureConn) Close() error {
+	if c.closed.Swap(true) {
+		return net.ErrClosed
+	}
+	late := time.AfterFunc(farewellTime, func() { _ = c.NetConn().Close() }) // the system goes on sending what it has of an answer
+	go func() {
+		_ = c.Conn.Close() // nothing to do about one that is closed
+		late.Stop()
+	}()
+	return nil
 }
 
 func (c *secureConn) Read(p []byte) (int, error) {

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"coffre/domain"
@@ -231,4 +232,91 @@ func TestPartnersShowACertificate(t *testing.T) {
 	if _, err := s.Authenticate(t.Context(), token.Bearer("expired")); err != token.ErrExpired {
 		t.Error(err)
 	}
+}
+
+// pipes is a listener of connections in memory, on which a write waits until it is read.
+type pipes struct {
+	accepted chan net.Conn
+	ended    chan struct{}
+}
+
+func (p pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.accepted:
+		return c, nil
+	case <-p.ended:
+		return nil, net.ErrClosed
+	}
+}
+func (p pipes) Close() error   { close(p.ended); return nil }
+func (p pipes) Addr() net.Addr { return &net.TCPAddr{} }
+
+func (p pipes) dial() net.Conn {
+	here, there := net.Pipe()
+	p.accepted <- there
+	return here
+}
+
+// TestAClientThatTakesNothingHoldsNobody: a handshake ends in time also where the vault's part of it
+// is not read, and a server that closes idle connections does not wait for whoever reads nothing.
+func TestAClientThatTakesNothingHoldsNobody(t *testing.T) {
+	a := certtest.NewAuthority(t)
+	config := &tls.Config{Certificates: []tls.Certificate{pairOf(t, a, certtest.Loopback())}, MinVersion: tls.VersionTLS12, SessionTicketsDisabled: true}
+	now := time.Now() // the clock of the test begins before the certificate does
+	synctest.Test(t, func(t *testing.T) {
+		l := pipes{make(chan net.Conn), make(chan struct{})}
+		failed, served := make(chan error, 1), make(chan struct{})
+		server := NewHTTPServer(echoing)
+		go func() {
+			defer close(served)
+			_ = server.Serve(StrictListener(SecureListener(l, func() *tls.Config { return config }, func(err error) { failed <- err }))) // ends when it is closed
+		}()
+		hello, began := l.dial(), time.Now()
+		if _, err := io.WriteString(hello, clientHello(t)); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-failed; !isTimeout(err) || time.Since(began) != readHeaderTimeout {
+			t.Errorf("the handshake ended after %v: %v", time.Since(began), err)
+		}
+		var idle []net.Conn
+		for range 3 {
+			below := l.dial()
+			c := tls.Client(below, &tls.Config{RootCAs: poolOf(a), ServerName: "localhost", Time: func() time.Time { return now }})
+			if _, err := io.WriteString(c, plainPost+"Content-Length: 0\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			if status, _, err := readAnswer(bufio.NewReader(c)); status != 200 || err != nil {
+				t.Fatal(status, err)
+			}
+			idle = append(idle, below)
+		}
+		synctest.Wait()
+		began = time.Now()
+		if err := server.Shutdown(t.Context()); err != nil || time.Since(began) != 0 {
+			t.Errorf("the server ended after %v: %v", time.Since(began), err)
+		}
+		time.Sleep(farewellTime)
+		synctest.Wait()
+		for _, c := range append(idle, hello) {
+			if _, err := c.Read(make([]byte, 1)); err != io.EOF {
+				t.Errorf("a connection is open: %v", err)
+			}
+		}
+		<-served
+	})
+}
+
+// clientHello is how a client of TLS begins.
+func clientHello(t testing.TB) string {
+	here, there := net.Pipe()
+	go func() {
+		_ = tls.Client(here, &tls.Config{ServerName: "localhost"}).Handshake() // nobody answers
+	}()
+	hello := make([]byte, 16<<10)
+	n, err := there.Read(hello)
+	if err != nil {
+		t.Fatal(err)
+	}
+	there.Close()
+	return string(hello[:n])
 }
