@@ -50,7 +50,8 @@ func ReadSmall(path string) (_ []byte, err error) {
 		return nil, Cause(err)
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	return ReadAtMost(f, MaxSmall)
+	text, err := ReadAtMost(f, MaxSmall)
+	return text, Cause(err)
 }
 
 // WriteWhole puts what write writes at path, readable by its owner only: whole,

@@ -5,10 +5,12 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -95,8 +97,13 @@ func (c *Certificates) look() (changed bool) {
 		if path == "" {
 			continue
 		}
-		var err error
-		if read[i], err = files.ReadSmall(path); err != nil {
+		info, err := os.Stat(path)
+		if err == nil && !info.Mode().IsRegular() { // a pipe would hold whoever connects
+			err = errors.New("this is no file that can be read again")
+		} else {
+			read[i], err = files.ReadSmall(path)
+		}
+		if err != nil {
 			c.trouble = fmt.Errorf("%s: %w", [3]string{c.files.Setting, c.files.KeySetting, c.files.CASetting}[i], err)
 			return false
 		}
@@ -119,6 +126,11 @@ func (f CertificateFiles) parse(read [3][]byte) (*tls.Config, time.Time, error) 
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("%s and %s: these are no certificate in PEM and the key that belongs to it", f.Setting, f.KeySetting)
 	}
+	for i, setting := range []string{f.Setting, "", f.CASetting} {
+		if isBroken(read[i]) {
+			return nil, time.Time{}, fmt.Errorf("%s: a certificate in the file cannot be read", setting)
+		}
+	}
 	config := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
 	first := pair.Leaf.NotAfter
 	if f.CAFile != "" {
@@ -131,6 +143,21 @@ func (f CertificateFiles) parse(read [3][]byte) (*tls.Config, time.Time, error) 
 		first = end
 	}
 	return config, first, nil
+}
+
+// isBroken reports whether a certificate in PEM cannot be read, which what reads all of them leaves out.
+func isBroken(text []byte) bool {
+	left := bytes.Count(text, []byte("-----BEGIN CERTIFICATE-----"))
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type != "CERTIFICATE" {
+			continue
+		}
+		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
+			return true
+		}
+		left--
+	}
+	return left != 0
 }
 
 // ending says of certificates of which one ends soon, or ended, or that cannot be read again,

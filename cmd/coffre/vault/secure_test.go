@@ -95,6 +95,11 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 	}{
 		{"the key is another's", "--tls-cert and --tls-key: these are no certificate in PEM and the key that belongs to it", func() { put(t, s.files.CertFile, cert) }},
 		{"the file is empty", "--tls-cert and --tls-key: these are no certificate in PEM and the key that belongs to it", func() { put(t, s.files.KeyFile, nil) }},
+		{"the file is a directory", "--tls-key: this is no file that can be read again", func() {
+			if err := errors.Join(os.Remove(s.files.KeyFile), os.Mkdir(s.files.KeyFile, 0o700)); err != nil {
+				t.Fatal(err)
+			}
+		}},
 		{"the file is gone", "--tls-key: there is no such file", func() {
 			if err := os.Remove(s.files.KeyFile); err != nil {
 				t.Fatal(err)
@@ -134,10 +139,14 @@ func TestCertificatesThatCannotBeRead(t *testing.T) {
 		do   func(*CertificateFiles)
 		want string
 	}{
-		"no key":         {func(f *CertificateFiles) { f.KeyFile += ".none" }, "--tls-key: there is no such file"},
-		"another's key":  {func(f *CertificateFiles) { _, key := a.Issue(t, certtest.Client()); put(t, f.KeyFile, key) }, "--tls-cert and --tls-key: these are no certificate in PEM and the key that belongs to it"},
-		"no authorities": {func(f *CertificateFiles) { put(t, f.CAFile, []byte("none")) }, "--tls-client-ca-file: there is no certificate in PEM"},
-		"too large":      {func(f *CertificateFiles) { put(t, f.CAFile, make([]byte, files.MaxSmall+1)) }, "--tls-client-ca-file: "},
+		"no key":            {func(f *CertificateFiles) { f.KeyFile += ".none" }, "--tls-key: there is no such file"},
+		"another's key":     {func(f *CertificateFiles) { _, key := a.Issue(t, certtest.Client()); put(t, f.KeyFile, key) }, "--tls-cert and --tls-key: these are no certificate in PEM and the key that belongs to it"},
+		"no authorities":    {func(f *CertificateFiles) { put(t, f.CAFile, []byte("none")) }, "--tls-client-ca-file: there is no certificate in PEM"},
+		"half an authority": {func(f *CertificateFiles) { put(t, f.CAFile, append(bytes.Clone(a.PEM), a.PEM[:len(a.PEM)/2]...)) }, "--tls-client-ca-file: a certificate in the file cannot be read"},
+		"a broken authority": {func(f *CertificateFiles) {
+			put(t, f.CAFile, append(bytes.Clone(a.PEM), "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"...))
+		}, "--tls-client-ca-file: a certificate in the file cannot be read"},
+		"too large": {func(f *CertificateFiles) { put(t, f.CAFile, make([]byte, files.MaxSmall+1)) }, "--tls-client-ca-file: "},
 	} {
 		s := newShownBy(t, a, a)
 		c.do(&s.files)
