@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net/netip"
 	"net/url"
 	"os"
 	"regexp"
@@ -176,7 +175,7 @@ func reached(raw, encrypted, plain string, dev bool, caFile, user, passwordFile 
 		}
 		return c, password, nil
 	case plain:
-		if a, err := netip.ParseAddr(u.Hostname()); dev && (u.Hostname() == "localhost" || err == nil && a.IsLoopback()) {
+		if dev && onLoopback(u.Hostname()) {
 			return nil, password, nil
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 
 	"github.com/go-json-experiment/json"
@@ -53,7 +54,7 @@ func (a *assembly) shared() (map[string]string, error) {
 	if o.Webhook != nil {
 		all["COFFRE_WEBHOOK_URL"] = o.Webhook.URL
 	}
-	if o.Public != nil && o.OIDC != nil && o.Public.Scheme == "https" { // on loopback each process has an address of its own
+	if o.Public != nil && o.OIDC != nil && !onLoopback(o.Public.Hostname()) { // there each process has an address of its own
 		all["COFFRE_PUBLIC_URL"] = o.Public.String()
 	}
 	if !strings.HasPrefix(o.Checkpoints.At, inFile) { // a file is of the process
@@ -67,6 +68,12 @@ func (a *assembly) shared() (map[string]string, error) {
 		all[DevKeyFile] = key.ID()
 	}
 	return all, nil
+}
+
+// onLoopback reports whether a host is this machine.
+func onLoopback(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }
 
 // compareSettings tells the operator, by their names, of settings that another process running on

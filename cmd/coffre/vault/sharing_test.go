@@ -150,6 +150,7 @@ func TestEachSharedSettingIsCompared(t *testing.T) {
 		{"COFFRE_WEBHOOK_URL", Options{Webhook: &WebhookOptions{URL: "https://a.example"}}, Options{}},
 		{"COFFRE_PUBLIC_URL", behind, Options{Public: address("https://other.example"), OIDC: &OIDCConfig{}}},
 		{"", Options{Public: address("http://127.0.0.1:1"), OIDC: &OIDCConfig{}}, Options{Public: address("http://127.0.0.1:2"), OIDC: &OIDCConfig{}}},
+		{"", Options{Public: address("https://127.0.0.1:1"), OIDC: &OIDCConfig{}}, Options{Public: address("https://127.0.0.1:2"), OIDC: &OIDCConfig{}}},
 		{"COFFRE_CHECKPOINTS", Options{Checkpoints: CheckpointsConfig{At: "vault-kv:a/b"}}, Options{Checkpoints: CheckpointsConfig{At: "vault-kv:a/c"}}},
 		{"COFFRE_CHECKPOINTS", Options{Checkpoints: CheckpointsConfig{At: "vault-kv:a/b"}}, Options{}},
 		{"", Options{Checkpoints: CheckpointsConfig{At: "file:/a"}}, Options{Checkpoints: CheckpointsConfig{At: "file:/b"}}},
