@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -18,7 +19,7 @@ const farewellTime = time.Second
 // that config returns when it is accepted. A session is so resumed under the configuration
 // alone in which it began: whoever an earlier one let in is judged anew. The server behind
 // reads HTTP/1, so a configuration offers no other protocol. failed is told of each handshake
-// that failed, but of those where nothing was said; it must not block, and may be called
+// that failed, but of those that the client only left; it must not block, and may be called
 // concurrently.
 func SecureListener(l net.Listener, config func() *tls.Config, failed func(error)) net.Listener {
 	return secureListener{l, config, failed}
@@ -68,7 +69,7 @@ func (c *secureConn) Close() error {
 func (c *secureConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if err != nil && !c.told && !c.ConnectionState().HandshakeComplete {
-		if c.told = true; !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) {
+		if c.told = true; !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !errors.Is(err, syscall.ECONNRESET) {
 			c.failed(err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -200,6 +201,10 @@ func TestHandshakesThatFailAreTold(t *testing.T) {
 	config := &tls.Config{Certificates: []tls.Certificate{pairOf(t, a, certtest.Loopback())}, MinVersion: tls.VersionTLS12}
 	at, failed := secure(t, echoing, func() *tls.Config { return config })
 	if err := dialed(t, at).Close(); err != nil {
+		t.Fatal(err)
+	}
+	reset := dialed(t, at)
+	if err := errors.Join(bare(reset).(*net.TCPConn).SetLinger(0), reset.Close()); err != nil { // as some probes do
 		t.Fatal(err)
 	}
 	c := dialed(t, at)

@@ -123,8 +123,11 @@ func (c *Certificates) look() (changed bool) {
 // the files hold is never shown.
 func (f CertificateFiles) parse(read [3][]byte) (*tls.Config, time.Time, error) {
 	pair, err := tls.X509KeyPair(read[0], read[1])
-	if err != nil {
-		return nil, time.Time{}, fmt.Errorf("%s and %s: these are no certificate in PEM and the key that belongs to it", f.Setting, f.KeySetting)
+	switch {
+	case err != nil && isEncrypted(read[1]):
+		return nil, time.Time{}, fmt.Errorf("%s: the key is encrypted: write it without a passphrase", f.KeySetting)
+	case err != nil:
+		return nil, time.Time{}, fmt.Errorf("%s and %s: these are no certificates in PEM of which the first is the own, and the key that belongs to it", f.Setting, f.KeySetting)
 	}
 	for i, setting := range []string{f.Setting, "", f.CASetting} {
 		if isBroken(read[i]) {
@@ -138,11 +141,38 @@ func (f CertificateFiles) parse(read [3][]byte) (*tls.Config, time.Time, error) 
 		if !config.ClientCAs.AppendCertsFromPEM(read[2]) {
 			return nil, time.Time{}, fmt.Errorf("%s: there is no certificate in PEM", f.CASetting)
 		}
+		if namesOf(read[2]) > maxNames {
+			return nil, time.Time{}, fmt.Errorf("%s: the names of the authorities take more than the 64 KiB that TLS has for them", f.CASetting)
+		}
 	}
 	if end := firstEnd(append(bytes.Clone(read[0]), read[2]...)); end.Before(first) {
 		first = end
 	}
 	return config, first, nil
+}
+
+// maxNames is how many bytes of names of authorities a server can ask for (RFC 8446, section 4.2.4;
+// RFC 5246, section 7.4.4).
+const maxNames = 1<<16 - 1
+
+// namesOf returns how many bytes the names of certificates in PEM take there.
+func namesOf(text []byte) (bytes int) {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
+			bytes += 2 + len(c.RawSubject)
+		}
+	}
+	return bytes
+}
+
+// isEncrypted reports whether a key in PEM needs a passphrase (RFC 5958; RFC 1421, section 4.6.1.1).
+func isEncrypted(text []byte) bool {
+	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
+		if block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED") {
+			return true
+		}
+	}
+	return false
 }
 
 // isBroken reports whether a certificate in PEM cannot be read, which what reads all of them leaves out.

@@ -2,11 +2,16 @@ package vault
 
 import (
 	"bytes"
+	"crypto/ed25519"
 	"crypto/tls"
 	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
+	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -93,8 +98,8 @@ func TestCertificatesAreReadAgain(t *testing.T) {
 		name, told string
 		do         func()
 	}{
-		{"the key is another's", "--tls-cert and --tls-key: these are no certificate in PEM and the key that belongs to it", func() { put(t, s.files.CertFile, cert) }},
-		{"the file is empty", "--tls-cert and --tls-key: these are no certificate in PEM and the key that belongs to it", func() { put(t, s.files.KeyFile, nil) }},
+		{"the key is another's", "--tls-cert and --tls-key: these are no certificates in PEM of which the first is the own, and the key that belongs to it", func() { put(t, s.files.CertFile, cert) }},
+		{"the file is empty", "--tls-cert and --tls-key: these are no certificates in PEM of which the first is the own, and the key that belongs to it", func() { put(t, s.files.KeyFile, nil) }},
 		{"the file is a directory", "--tls-key: this is no file that can be read again", func() {
 			if err := errors.Join(os.Remove(s.files.KeyFile), os.Mkdir(s.files.KeyFile, 0o700)); err != nil {
 				t.Fatal(err)
@@ -140,7 +145,7 @@ func TestCertificatesThatCannotBeRead(t *testing.T) {
 		want string
 	}{
 		"no key":            {func(f *CertificateFiles) { f.KeyFile += ".none" }, "--tls-key: there is no such file"},
-		"another's key":     {func(f *CertificateFiles) { _, key := a.Issue(t, certtest.Client()); put(t, f.KeyFile, key) }, "--tls-cert and --tls-key: these are no certificate in PEM and the key that belongs to it"},
+		"another's key":     {func(f *CertificateFiles) { _, key := a.Issue(t, certtest.Client()); put(t, f.KeyFile, key) }, "--tls-cert and --tls-key: these are no certificates in PEM of which the first is the own, and the key that belongs to it"},
 		"no authorities":    {func(f *CertificateFiles) { put(t, f.CAFile, []byte("none")) }, "--tls-client-ca-file: there is no certificate in PEM"},
 		"half an authority": {func(f *CertificateFiles) { put(t, f.CAFile, append(bytes.Clone(a.PEM), a.PEM[:len(a.PEM)/2]...)) }, "--tls-client-ca-file: a certificate in the file cannot be read"},
 		"a broken authority": {func(f *CertificateFiles) {
@@ -153,6 +158,34 @@ func TestCertificatesThatCannotBeRead(t *testing.T) {
 		if _, err := s.files.Read(slog.New(slog.DiscardHandler), time.Now); err == nil || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), "PRIVATE") {
 			t.Errorf("%s: %v", name, err)
 		}
+	}
+}
+
+// authorities returns certificates with names of half a kilobyte.
+func authorities(t *testing.T, n int) (text []byte) {
+	t.Helper()
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range n {
+		one := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: fmt.Sprintf("%0500d", i)}, NotAfter: time.Now().AddDate(1, 0, 0), IsCA: true, BasicConstraintsValid: true}
+		der, err := x509.CreateCertificate(nil, one, one, key.Public(), key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})...)
+	}
+	return text
+}
+
+// TestAsManyAuthoritiesAsTLSHasRoomFor are served.
+func TestAsManyAuthoritiesAsTLSHasRoomFor(t *testing.T) {
+	a := certtest.NewAuthority(t)
+	s := newShownBy(t, a, a)
+	put(t, s.files.CAFile, authorities(t, 120))
+	if _, err := s.files.Read(slog.New(slog.DiscardHandler), time.Now); err != nil {
+		t.Error(err)
 	}
 }
 
