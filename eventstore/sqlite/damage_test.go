@@ -66,11 +66,11 @@ func TestEveryFlippedByte(t *testing.T) {
 	if sum := pageSum(page); !bytes.Equal(sum[:], page[pageSize-8:]) {
 		t.Fatal("the page has no checksum as the test understands it")
 	}
-	stride, first, enough := 8, rand.IntN(8), 100
+	stride, first, enough, turn := 8, rand.IntN(8), 100, rand.IntN(8)
 	if os.Getenv("COFFRE_SOAK") == "1" {
 		stride, first, enough = 1, 0, 1000
 	}
-	t.Logf("every byte %d modulo %d", first, stride)
+	t.Logf("every byte %d modulo %d, the bits from %d on in turn", first, stride, turn)
 	flips, found := 0, 0
 	for _, resum := range []bool{false, true} {
 		for i := first; i < len(page); i += stride {
@@ -82,7 +82,7 @@ func TestEveryFlippedByte(t *testing.T) {
 			}
 			copied := bytes.Clone(file)
 			damaged := copied[start : start+pageSize]
-			damaged[i] ^= 1 << ((i/stride + i) % 8) // another bit each time
+			damaged[i] ^= 1 << ((i/stride + turn) % 8) // another bit each time, and in each run
 			if resum {
 				if i >= pageSize-8 {
 					continue
