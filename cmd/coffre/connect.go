@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -239,13 +238,11 @@ func (p *program) connectRemote(w where) (connection, error) {
 func (w where) secure() (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if w.caFile != "" {
-		text, err := files.ReadSmall(w.caFile)
+		trusted, err := vault.Trusted(w.caFile)
 		if err != nil {
 			return nil, fmt.Errorf("--ca-file: %w", err)
 		}
-		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(text) {
-			return nil, errors.New("--ca-file: there is no certificate in PEM")
-		}
+		c.RootCAs = trusted
 	}
 	if w.clientCert != "" {
 		cert, err := files.ReadSmall(w.clientCert)

@@ -106,7 +106,7 @@ func openBucket(ctx context.Context, config *BlobsConfig) (*s3.Store, error) {
 		return nil, errors.New("COFFRE_BLOBS_SECRET_KEY_FILE: it holds no secret")
 	}
 	if config.CAFile != "" {
-		if o.RootCAs, err = trusted(config.CAFile); err != nil {
+		if o.RootCAs, err = Trusted(config.CAFile); err != nil {
 			return nil, fmt.Errorf("COFFRE_BLOBS_CA_FILE: %w", err)
 		}
 	}

@@ -169,7 +169,7 @@ func reached(raw, encrypted, plain string, dev bool, caFile, user, passwordFile 
 	case encrypted:
 		c := &tls.Config{ServerName: u.Hostname(), MinVersion: tls.VersionTLS12}
 		if caFile != "" {
-			if c.RootCAs, err = trusted(caFile); err != nil {
+			if c.RootCAs, err = Trusted(caFile); err != nil {
 				return nil, "", fmt.Errorf("certificates to trust: %w", err)
 			}
 		}

@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"bytes"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -99,18 +100,29 @@ func (f *trustFile) firstEnd() (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	f.read, f.size, f.changed, f.first = true, info.Size(), info.ModTime(), firstEnd(text)
+	all, _ := certificatesIn(text)
+	f.read, f.size, f.changed, f.first = true, info.Size(), info.ModTime(), firstEnd(all)
 	return f.first, nil
 }
 
-// firstEnd returns when the certificate in PEM ends that ends first; zero when there is none.
-func firstEnd(text []byte) (first time.Time) {
+// certificatesIn returns the certificates in PEM that can be read; whole is false where one
+// cannot, which the standard library leaves out in silence.
+func certificatesIn(text []byte) (all []*x509.Certificate, whole bool) {
 	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
 		if block.Type != "CERTIFICATE" {
 			continue
 		}
-		c, err := x509.ParseCertificate(block.Bytes)
-		if err == nil && (first.IsZero() || c.NotAfter.Before(first)) {
+		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
+			all = append(all, c)
+		}
+	}
+	return all, len(all) == bytes.Count(text, []byte("-----BEGIN CERTIFICATE-----"))
+}
+
+// firstEnd returns when the certificate ends that ends first; zero when there is none.
+func firstEnd(all []*x509.Certificate) (first time.Time) {
+	for _, c := range all {
+		if first.IsZero() || c.NotAfter.Before(first) {
 			first = c.NotAfter
 		}
 	}

@@ -97,7 +97,7 @@ var OIDCSettings = []OIDCSetting{
 	}},
 	{"oidc-ca-file", "COFFRE_OIDC_CA_FILE", "`file` of PEM certificates to trust at the provider (default: the system's)", func(c *OIDCConfig, text string) error {
 		c.CAFile = text
-		_, err := trusted(text)
+		_, err := Trusted(text)
 		return err
 	}},
 }
@@ -193,8 +193,8 @@ func numberOf(err error) error {
 	return nil
 }
 
-// trusted returns the certificates of a PEM file.
-func trusted(path string) (*x509.CertPool, error) {
+// Trusted returns the certificates of a PEM file. No error repeats its path.
+func Trusted(path string) (*x509.CertPool, error) {
 	text, err := files.ReadSmall(path)
 	if err != nil {
 		return nil, err
@@ -210,7 +210,7 @@ func trusted(path string) (*x509.CertPool, error) {
 func (a *assembly) keysOf(c *OIDCConfig) (*token.ProviderKeys, error) {
 	o := token.ProviderOptions{Logger: a.o.Logger, Refresh: c.Refresh, Outage: c.Outage}
 	if c.CAFile != "" {
-		pool, err := trusted(c.CAFile)
+		pool, err := Trusted(c.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("certificates to trust at the identity provider: %w", err)
 		}

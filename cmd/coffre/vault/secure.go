@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -129,38 +130,35 @@ func (f CertificateFiles) parse(read [3][]byte) (*tls.Config, time.Time, error) 
 	case err != nil:
 		return nil, time.Time{}, fmt.Errorf("%s and %s: these are no certificates in PEM of which the first is the own, and the key that belongs to it", f.Setting, f.KeySetting)
 	}
-	for i, setting := range []string{f.Setting, "", f.CASetting} {
-		if isBroken(read[i]) {
-			return nil, time.Time{}, fmt.Errorf("%s: a certificate in the file cannot be read", setting)
-		}
+	own, whole := certificatesIn(read[0])
+	authorities, wholeToo := certificatesIn(read[2])
+	switch {
+	case !whole:
+		return nil, time.Time{}, fmt.Errorf("%s: a certificate in the file cannot be read", f.Setting)
+	case !wholeToo:
+		return nil, time.Time{}, fmt.Errorf("%s: a certificate in the file cannot be read", f.CASetting)
 	}
 	config := &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}
-	first := pair.Leaf.NotAfter
 	if f.CAFile != "" {
 		config.ClientCAs, config.ClientAuth = x509.NewCertPool(), tls.VerifyClientCertIfGiven
 		if !config.ClientCAs.AppendCertsFromPEM(read[2]) {
 			return nil, time.Time{}, fmt.Errorf("%s: there is no certificate in PEM", f.CASetting)
 		}
-		if namesOf(read[2]) > maxNames {
+		if namesOf(authorities) > maxNames {
 			return nil, time.Time{}, fmt.Errorf("%s: the names of the authorities take more than the 64 KiB that TLS has for them", f.CASetting)
 		}
 	}
-	if end := firstEnd(append(bytes.Clone(read[0]), read[2]...)); end.Before(first) {
-		first = end
-	}
-	return config, first, nil
+	return config, firstEnd(slices.Concat(own, authorities)), nil
 }
 
 // maxNames is how many bytes of names of authorities a server can ask for (RFC 8446, section 4.2.4;
 // RFC 5246, section 7.4.4).
 const maxNames = 1<<16 - 1
 
-// namesOf returns how many bytes the names of certificates in PEM take there.
-func namesOf(text []byte) (bytes int) {
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if c, err := x509.ParseCertificate(block.Bytes); err == nil {
-			bytes += 2 + len(c.RawSubject)
-		}
+// namesOf returns how many bytes the names of certificates take there.
+func namesOf(all []*x509.Certificate) (bytes int) {
+	for _, c := range all {
+		bytes += 2 + len(c.RawSubject)
 	}
 	return bytes
 }
@@ -173,21 +171,6 @@ func isEncrypted(text []byte) bool {
 		}
 	}
 	return false
-}
-
-// isBroken reports whether a certificate in PEM cannot be read, which what reads all of them leaves out.
-func isBroken(text []byte) bool {
-	left := bytes.Count(text, []byte("-----BEGIN CERTIFICATE-----"))
-	for block, rest := pem.Decode(text); block != nil; block, rest = pem.Decode(rest) {
-		if block.Type != "CERTIFICATE" {
-			continue
-		}
-		if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-			return true
-		}
-		left--
-	}
-	return left != 0
 }
 
 // ending says of certificates of which one ends soon, or ended, or that cannot be read again,

@@ -56,7 +56,7 @@ func (c TracesConfig) Read() (*Traces, error) {
 		}
 	}
 	if c.CAFile != "" {
-		roots, err := trusted(c.CAFile)
+		roots, err := Trusted(c.CAFile)
 		if err != nil {
 			return nil, fmt.Errorf("--traces-ca-file (COFFRE_TRACES_CA_FILE): %w", err)
 		}

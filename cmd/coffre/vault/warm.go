@@ -138,7 +138,7 @@ func (a *assembly) rehearseWallets(ctx context.Context, documents []domain.Docum
 		}); err != nil {
 			return err
 		}
-		if err := a.Ring.PrefetchStreams(ctx, held); err != nil && !errors.Is(err, eventstore.ErrErased) {
+		if err := a.Ring.PrefetchStreamsOf(ctx, d.Citizen, held); err != nil && !errors.Is(err, eventstore.ErrErased) {
 			return err
 		}
 		if _, err := a.models.accesses.Of(ctx, d.Citizen, projections.Latest, accesslog.Filter{}, projections.Latest, rehearsedLooks); err != nil {
